@@ -3,10 +3,20 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod clock;
+mod error;
+mod origin;
+mod source;
+mod store;
 mod sync;
 mod token;
 
 pub use clock::Clock;
+pub use error::RefreshError;
+pub use origin::{InvalidOrigin, Origins};
+pub use source::{Held, SourceFn, TokenSource, source_fn};
+pub use store::{
+    Entry, Expected, Lease, MemoryStore, Record, StoreError, Stored, Swap, TokenStore, Version,
+};
 pub use token::{AccessToken, InvalidToken, RefreshToken, TokenSet};
 
 /// The error of a layer: whatever the inner service failed with, or one of this crate's own errors.
