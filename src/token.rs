@@ -195,6 +195,11 @@ impl TokenSet {
         self.lifetime
     }
 
+    /// The refresh token and scope of this set, with the access token of `other`.
+    pub(crate) fn with_access_of(self, other: &Self) -> Self {
+        Self { access: other.access.clone(), lifetime: other.lifetime, ..self }
+    }
+
     /// RFC 6749 §6: what the answer to a refresh leaves out stays as it was.
     pub(crate) fn succeeding(mut self, previous: &Self) -> Self {
         self.refresh = self.refresh.or_else(|| previous.refresh.clone());

@@ -1,6 +1,6 @@
 //! The default store: this process's memory.
 
-use std::{fmt, future::ready, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use super::{Entry, Expected, Lease, Record, StoreError, Stored, Swap, TokenStore, Version};
 use crate::sync::{Mutex, lock};
