@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod challenge;
 mod clock;
 mod error;
 mod origin;
@@ -10,6 +11,7 @@ mod store;
 mod sync;
 mod token;
 
+pub use challenge::Challenge;
 pub use clock::Clock;
 pub use error::RefreshError;
 pub use origin::{InvalidOrigin, Origins};
