@@ -3,6 +3,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod challenge;
+mod classify;
 mod clock;
 mod error;
 mod origin;
@@ -12,6 +13,9 @@ mod sync;
 mod token;
 
 pub use challenge::Challenge;
+pub use classify::{
+    BearerClassifier, Classify, ClassifyFn, GrpcClassifier, ResponseHead, Verdict, classify_fn,
+};
 pub use clock::Clock;
 pub use error::RefreshError;
 pub use origin::{InvalidOrigin, Origins};
