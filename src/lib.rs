@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod challenge;
+mod classify;
 mod clock;
 mod error;
 mod origin;
@@ -10,6 +12,10 @@ mod store;
 mod sync;
 mod token;
 
+pub use challenge::Challenge;
+pub use classify::{
+    BearerClassifier, Classify, ClassifyFn, GrpcClassifier, ResponseHead, Verdict, classify_fn,
+};
 pub use clock::Clock;
 pub use error::RefreshError;
 pub use origin::{InvalidOrigin, Origins};
