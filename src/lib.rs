@@ -4,6 +4,8 @@
 
 mod clock;
 mod error;
+#[cfg(feature = "jwt")]
+mod jwt;
 mod origin;
 mod source;
 mod store;
