@@ -15,7 +15,7 @@ mod token;
 pub use clock::Clock;
 pub use error::RefreshError;
 pub use origin::{InvalidOrigin, Origins};
-pub use source::{Held, SourceFn, TokenSource, source_fn};
+pub use source::{Held, InvalidEndpoint, RefreshTokenGrant, SourceFn, TokenSource, source_fn};
 pub use store::{
     Entry, Expected, Lease, MemoryStore, Record, StoreError, Stored, Swap, TokenStore, Version,
 };
