@@ -6,6 +6,8 @@ mod challenge;
 mod classify;
 mod clock;
 mod error;
+#[cfg(feature = "jwt")]
+mod jwt;
 mod origin;
 mod source;
 mod store;
@@ -19,7 +21,7 @@ pub use classify::{
 pub use clock::Clock;
 pub use error::RefreshError;
 pub use origin::{InvalidOrigin, Origins};
-pub use source::{Held, SourceFn, TokenSource, source_fn};
+pub use source::{Held, InvalidEndpoint, RefreshTokenGrant, SourceFn, TokenSource, source_fn};
 pub use store::{
     Entry, Expected, Lease, MemoryStore, Record, StoreError, Stored, Swap, TokenStore, Version,
 };

@@ -26,9 +26,10 @@ pub struct Origins {
     assumed: bool,
 }
 
+/// One origin. It prints as RFC 6454 §6.2 writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Origin {
-    secure: bool,
+pub(crate) struct Origin {
+    pub(crate) secure: bool,
     /// In lower case, without the port where it is the scheme's own.
     authority: Box<str>,
     host: Box<str>,
@@ -136,23 +137,35 @@ impl Origins {
 impl Origin {
     fn parse(origin: &str) -> Result<Self, InvalidOrigin> {
         let uri: Uri = origin.parse().map_err(|_| InvalidOrigin(Flaw::NotAbsolute))?;
-        let secure = match uri.scheme() {
-            Some(scheme) if *scheme == Scheme::HTTPS => true,
-            Some(scheme) if *scheme == Scheme::HTTP => false,
-            _ => return Err(InvalidOrigin(Flaw::NotAbsolute)),
-        };
-        let authority = uri.authority().ok_or(InvalidOrigin(Flaw::NotAbsolute))?;
-        if authority.as_str().contains('@') || authority.host().is_empty() {
-            return Err(InvalidOrigin(Flaw::NotAbsolute));
-        }
+        let origin = Self::of(&uri).ok_or(InvalidOrigin(Flaw::NotAbsolute))?;
         if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
             return Err(InvalidOrigin(Flaw::HasPath));
         }
-        let port = port(&uri, secure).ok_or(InvalidOrigin(Flaw::NotAbsolute))?;
+        Ok(origin)
+    }
+
+    /// `None` where the URI is not absolute, names user information or no true port, or is not of HTTP.
+    pub(crate) fn of(uri: &Uri) -> Option<Self> {
+        let secure = match uri.scheme() {
+            Some(scheme) if *scheme == Scheme::HTTPS => true,
+            Some(scheme) if *scheme == Scheme::HTTP => false,
+            _ => return None,
+        };
+        let authority = uri.authority()?;
+        if authority.as_str().contains('@') || authority.host().is_empty() {
+            return None;
+        }
+        let port = port(uri, secure)?;
         let host = authority.host().to_ascii_lowercase();
         let authority =
             if port == default_port(secure) { host.clone() } else { format!("{host}:{port}") };
-        Ok(Self { secure, authority: authority.into(), host: host.into(), port })
+        Some(Self { secure, authority: authority.into(), host: host.into(), port })
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", if self.secure { "https" } else { "http" }, self.authority)
     }
 }
 

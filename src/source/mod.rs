@@ -1,12 +1,18 @@
 //! Where tokens come from: spend what is held, return a new set, or say how it failed.
 
+mod refresh_token;
 mod source_fn;
+mod token_endpoint;
 
 use std::{future::Future, pin::Pin};
 
 use crate::{AccessToken, RefreshError, RefreshToken, TokenSet};
 
-pub use source_fn::{SourceFn, source_fn};
+pub use self::{
+    refresh_token::RefreshTokenGrant,
+    source_fn::{SourceFn, source_fn},
+    token_endpoint::InvalidEndpoint,
+};
 
 /// Gets new tokens for a [`Session`](crate::Session).
 ///
