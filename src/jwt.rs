@@ -24,13 +24,6 @@ pub(crate) struct Claims {
     pub(crate) issued: Option<SystemTime>,
 }
 
-impl Claims {
-    /// `exp − iat`, which does not depend on whether issuer and client agree on what time it is.
-    pub(crate) fn lifetime(&self) -> Option<Duration> {
-        self.expiry.duration_since(self.issued?).ok()
-    }
-}
-
 #[derive(Deserialize)]
 struct Members {
     exp: Box<RawValue>,

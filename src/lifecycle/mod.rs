@@ -210,7 +210,10 @@ impl Lifecycle {
         }
         // A challenged token is better than none: one endpoint that refuses everything must not stop
         // the others while no refresh may run.
-        if !(challenged || early) || self.may_not_refresh(challenged, now) || self.failed_for(waited) {
+        if !(challenged || early)
+            || self.may_not_refresh(challenged, now)
+            || self.failed_for(waited)
+        {
             return Decision::Go(generation);
         }
         if challenged {
@@ -242,7 +245,9 @@ impl Lifecycle {
                 if let Some(until) = self.brake.until(&self.policy, now)
                     && self.flight.is_none()
                 {
-                    return Decision::Fail(RefreshError::new(Kind::Braked).with_retry_at(Some(until)));
+                    return Decision::Fail(
+                        RefreshError::new(Kind::Braked).with_retry_at(Some(until)),
+                    );
                 }
                 // The late challenge of an older token never comes here, so it cannot burn this one.
                 if let Some(token) = &mut self.token {

@@ -65,7 +65,8 @@ impl Life {
     /// to a third of its length, so that clients that started together do not refresh together.
     pub(crate) fn new(policy: &Policy, expiry: Deadline, lifetime: Duration, jitter: f64) -> Self {
         let leeway = policy.leeway.min(lifetime / 10);
-        let window = lifetime.mul_f64(policy.early_fraction.clamp(0.0, 0.375)).min(policy.early_most);
+        let window =
+            lifetime.mul_f64(policy.early_fraction.clamp(0.0, 0.375)).min(policy.early_most);
         let early = window + window.mul_f64(jitter.clamp(0.0, 1.0) / 3.0);
         let dead_at = expiry.before(leeway);
         Self { dead_at: Some(dead_at), early_at: Some(expiry.before(early.max(leeway))) }

@@ -271,14 +271,8 @@ impl SessionBuilder {
         }
         // `expires_in` of a seed counts from here, not from when the store turns out to be empty.
         let now = self.clock.now();
-        let shared = Shared::new(
-            self.source,
-            self.store,
-            self.clock,
-            origins,
-            self.settings,
-            self.runtime,
-        );
+        let shared =
+            Shared::new(self.source, self.store, self.clock, origins, self.settings, self.runtime);
         Ok(Session(Arc::new(super::Handle { shared: Arc::new(shared.with_seed(self.seed, now)) })))
     }
 }

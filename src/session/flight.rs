@@ -104,7 +104,8 @@ impl Flight {
             kept.expected = Expected::Version(*version);
         }
         drop(turn);
-        let landing = self.minted.take().map_or(Landing::Lost, |(kept, life)| Landing::Hold(kept, life));
+        let landing =
+            self.minted.take().map_or(Landing::Lost, |(kept, life)| Landing::Hold(kept, life));
         if let Err(error) = &saved {
             shared.tell(Event::PersistFailed(error.clone()));
         }
@@ -129,7 +130,11 @@ impl Flight {
             Found::Absent if spends => over(Kind::LoginRequired),
             Found::Foreign | Found::Tombstone if shared.seed.is_some() => {
                 shared.tell(Event::SeedRefused);
-                over(if matches!(found, Found::Foreign) { Kind::LoginRequired } else { Kind::LoggedOut })
+                over(if matches!(found, Found::Foreign) {
+                    Kind::LoginRequired
+                } else {
+                    Kind::LoggedOut
+                })
             }
             _ => self.refresh().await,
         }
@@ -191,7 +196,8 @@ impl Flight {
     async fn refresh(&mut self) -> Landing {
         let shared = self.shared.clone();
         let left = shared.until(self.deadline);
-        let mut lease = match self.unless_disowned(Shared::within(left, shared.store.lease())).await {
+        let mut lease = match self.unless_disowned(Shared::within(left, shared.store.lease())).await
+        {
             Some(Some(Ok(lease))) => Some(lease),
             Some(Some(Err(error))) => return unreadable(error).into(),
             Some(None) => return unreadable(StoreError::busy()).into(),
@@ -220,7 +226,8 @@ impl Flight {
         };
         let (kept, expected, interrupted) = match found {
             Found::Newer { kept, life, interrupted } => {
-                let refused = memory.as_ref().is_some_and(|m| m.tokens.access() == kept.tokens.access());
+                let refused =
+                    memory.as_ref().is_some_and(|m| m.tokens.access() == kept.tokens.access());
                 if !refused && !life.is_dead(&shared.clock.now()) {
                     return Some(Landing::Hold(kept, Outcome::Fresh(life)));
                 }
@@ -253,7 +260,8 @@ impl Flight {
         let since = Some(shared.clock.now().wall);
         let mark = shared.record(&kept.tokens).spending_since(since);
         let limit = shared.settings.store;
-        let marked = match bounded(limit, shared.store.compare_and_store(kept.expected, mark)).await {
+        let marked = match bounded(limit, shared.store.compare_and_store(kept.expected, mark)).await
+        {
             Ok(Swap::Done(version)) => {
                 Kept { expected: Expected::Version(version), saved: true, ..kept }
             }
@@ -275,7 +283,9 @@ impl Flight {
         let spent = self.spend(kept.as_ref().map(|kept| &kept.tokens), false, lease).await;
         match spent.result {
             Ok((tokens, sent)) => self.keep(kept, expected, tokens, sent, lease).await,
-            Err(error) if error.kind() == Kind::Rejected => error.into_kind(Kind::Misconfigured).into(),
+            Err(error) if error.kind() == Kind::Rejected => {
+                error.into_kind(Kind::Misconfigured).into()
+            }
             Err(error) => error.into(),
         }
     }
@@ -421,7 +431,9 @@ impl Flight {
                 // A login or a logout elsewhere came first, and wins; ours is of no use to anybody.
                 revoke(&shared, tokens).await;
                 match look(&shared).await {
-                    Ok(Found::Newer { kept, life, .. }) => Landing::Hold(kept, Outcome::Fresh(life)),
+                    Ok(Found::Newer { kept, life, .. }) => {
+                        Landing::Hold(kept, Outcome::Fresh(life))
+                    }
                     Ok(Found::Tombstone) => over(Kind::LoggedOut),
                     Ok(Found::Foreign) => over(Kind::LoginRequired),
                     _ => unreadable(StoreError::busy()).into(),

@@ -241,9 +241,9 @@ impl Gate {
         let new = match (outlook, held) {
             (Some(outlook), Some((token, header))) => {
                 let published = self.snapshot.load();
-                let same = published
-                    .as_ref()
-                    .is_some_and(|snapshot| snapshot.outlook == outlook && snapshot.token == *token);
+                let same = published.as_ref().is_some_and(|snapshot| {
+                    snapshot.outlook == outlook && snapshot.token == *token
+                });
                 if same {
                     return;
                 }

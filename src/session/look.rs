@@ -14,9 +14,16 @@ pub(crate) enum Found {
     /// Another issuer's or another account's: left alone.
     Foreign,
     /// What memory holds, or what it follows.
-    Known { version: Version, interrupted: bool },
+    Known {
+        version: Version,
+        interrupted: bool,
+    },
     /// Tokens that memory does not hold.
-    Newer { kept: Kept, life: Life, interrupted: bool },
+    Newer {
+        kept: Kept,
+        life: Life,
+        interrupted: bool,
+    },
     /// Tokens of the session that is over, which could not be buried.
     Discarded,
 }
@@ -25,9 +32,8 @@ pub(crate) async fn look(shared: &Shared) -> Result<Found, StoreError> {
     let stored = bounded(shared.settings.store, shared.store.load()).await?;
     let Some(stored) = stored else { return Ok(Found::Absent) };
     let now = shared.clock.now();
-    let (kept, discarded) = shared
-        .gate
-        .ask(&now, |state| (state.holding.kept(), state.holding.discarded().cloned()));
+    let (kept, discarded) =
+        shared.gate.ask(&now, |state| (state.holding.kept(), state.holding.discarded().cloned()));
     let version = stored.version;
     if kept.as_ref().is_some_and(|kept| kept.expected == Expected::Any && !kept.saved) {
         return Ok(Found::Known { version, interrupted: false });

@@ -261,7 +261,8 @@ impl Session {
         }
         let paid = owed::pay_once(shared).await;
         let now = shared.clock.now();
-        let (owed, kept) = shared.gate.ask(&now, |state| (state.holding.owed(), state.holding.kept()));
+        let (owed, kept) =
+            shared.gate.ask(&now, |state| (state.holding.owed(), state.holding.kept()));
         match (paid, owed) {
             (Err(error), Some(Owed::Save)) => {
                 Err(Unsaved { tokens: kept.map(|kept| kept.tokens), error })

@@ -59,9 +59,9 @@ pub(crate) async fn pay_once(shared: &Shared) -> Result<(), StoreError> {
         return Err(StoreError::unavailable());
     };
     let owed = || {
-        shared
-            .gate
-            .ask(&shared.clock.now(), |state| state.holding.owed().map(|owed| (owed, state.holding.kept())))
+        shared.gate.ask(&shared.clock.now(), |state| {
+            state.holding.owed().map(|owed| (owed, state.holding.kept()))
+        })
     };
     match owed() {
         Some((Owed::Save, Some(kept))) => {

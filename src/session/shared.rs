@@ -112,28 +112,21 @@ impl Shared {
 
     /// When tokens from a token endpoint die: counted from when their request was sent.
     pub(crate) fn life_of_minted(&self, tokens: TokenSet, sent: Now) -> (TokenSet, Life) {
-        let claims = self.claims(&tokens);
-        let lifetime = match tokens.lifetime() {
-            None => match claims {
-                Some((exp, Some(iat))) => Some(Lifetime::In(exp.duration_since(iat).unwrap_or_default())),
-                Some((exp, None)) => Some(Lifetime::At(exp)),
-                None => None,
-            },
-            told => told,
-        };
+        let lifetime = tokens.lifetime().or_else(|| self.claimed(&tokens, true));
         self.life(tokens, lifetime, sent)
     }
 
     /// When tokens that were handed in or loaded die: by the wall clock, unless they say how long.
     pub(crate) fn life_of_kept(&self, tokens: TokenSet, now: Now) -> (TokenSet, Life) {
-        let claimed = || self.claims(&tokens).map(|(exp, _)| Lifetime::At(exp));
-        let lifetime = tokens.lifetime().or_else(claimed);
+        let lifetime = tokens.lifetime().or_else(|| self.claimed(&tokens, false));
         self.life(tokens, lifetime, now)
     }
 
     fn life(&self, tokens: TokenSet, lifetime: Option<Lifetime>, from: Now) -> (TokenSet, Life) {
         let expiry = match lifetime {
-            Some(Lifetime::In(lifetime)) => Deadline::after(from, lifetime).map(|at| (at, lifetime)),
+            Some(Lifetime::In(lifetime)) => {
+                Deadline::after(from, lifetime).map(|at| (at, lifetime))
+            }
             Some(Lifetime::At(wall)) => Deadline::at(from, wall)
                 .map(|at| (at, wall.duration_since(from.wall).unwrap_or_default())),
             None => None,
@@ -147,16 +140,24 @@ impl Shared {
         }
     }
 
+    /// What a JWT says of itself, if the program asked to look.
     #[cfg(feature = "jwt")]
-    fn claims(&self, tokens: &TokenSet) -> Option<crate::jwt::Times> {
-        if self.settings.expiry_from_jwt { crate::jwt::read(tokens.access()) } else { None }
+    fn claimed(&self, tokens: &TokenSet, minted: bool) -> Option<Lifetime> {
+        if !self.settings.expiry_from_jwt {
+            return None;
+        }
+        let claims = crate::jwt::read(tokens.access())?;
+        Some(match claims.issued {
+            // Just minted: no need for issuer and client to agree on what time it is.
+            Some(issued) if minted => {
+                Lifetime::In(claims.expiry.duration_since(issued).unwrap_or_default())
+            }
+            _ => Lifetime::At(claims.expiry),
+        })
     }
 
     #[cfg(not(feature = "jwt"))]
-    fn claims(
-        &self,
-        _: &TokenSet,
-    ) -> Option<(std::time::SystemTime, Option<std::time::SystemTime>)> {
+    fn claimed(&self, _: &TokenSet, _: bool) -> Option<Lifetime> {
         None
     }
 

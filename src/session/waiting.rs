@@ -4,7 +4,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use tokio::time::Sleep;
@@ -14,10 +14,7 @@ use crate::{
     clock::Now,
     error::Kind,
     lifecycle::{Decision, Endpoint, Generation, Lifecycle, Serial, Ticket},
-    session::{
-        gate::Place,
-        shared::Shared,
-    },
+    session::{gate::Place, shared::Shared},
 };
 
 /// How many refreshes one waiter begins anew because a runtime dropped the one before.
@@ -66,8 +63,10 @@ impl Waiting {
     ) -> Poll<Result<Generation, RefreshError>> {
         loop {
             let now = self.shared.clock.now();
-            let decision =
-                self.shared.gate.poll(&mut self.place, cx, &now, |life, waited| ask(life, waited, &now));
+            let decision = self
+                .shared
+                .gate
+                .poll(&mut self.place, cx, &now, |life, waited| ask(life, waited, &now));
             match decision {
                 Decision::Go(generation) => return Poll::Ready(Ok(generation)),
                 Decision::Fail(error) => return Poll::Ready(Err(error)),
@@ -108,12 +107,9 @@ impl Waiting {
             let _entered = runtime.enter();
             self.patience = Some(Box::pin(tokio::time::sleep(self.shared.settings.patience)));
         }
-        match &mut self.patience {
-            Some(patience) if patience.as_mut().poll(cx).is_ready() => {
-                self.give_up(RefreshError::new(Kind::TimedOut))
-            }
-            _ => Poll::Pending,
-        }
+        let Some(patience) = &mut self.patience else { return Poll::Pending };
+        ready!(patience.as_mut().poll(cx));
+        self.give_up(RefreshError::new(Kind::TimedOut))
     }
 
     fn give_up(&mut self, error: RefreshError) -> Poll<Result<Generation, RefreshError>> {
