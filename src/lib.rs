@@ -8,6 +8,9 @@ mod origin;
 mod source;
 mod store;
 mod sync;
+#[cfg(feature = "test-util")]
+#[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
+pub mod testing;
 mod token;
 
 pub use clock::Clock;
