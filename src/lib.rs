@@ -18,6 +18,9 @@ mod session;
 mod source;
 mod store;
 mod sync;
+#[cfg(feature = "test-util")]
+#[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
+pub mod testing;
 mod token;
 
 pub use auth::{Auth, AuthLayer, Credential, TokenFn};
