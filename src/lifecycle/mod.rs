@@ -117,7 +117,7 @@ pub(crate) enum Outcome {
 pub(crate) enum Settled {
     /// A login or a logout came first: the outcome must not be used.
     Disowned,
-    Published(Generation),
+    Published,
     /// Nothing to tell.
     Quiet,
     Failed(RefreshError),
@@ -322,7 +322,10 @@ impl Lifecycle {
         }
         self.flight = None;
         match outcome {
-            Outcome::Fresh(life) => Settled::Published(self.install(life)),
+            Outcome::Fresh(life) => {
+                self.install(life);
+                Settled::Published
+            }
             Outcome::Same(life) => {
                 self.brake.count(&self.policy, now);
                 if let Some(token) = &mut self.token {
@@ -468,7 +471,7 @@ impl Lifecycle {
         Ticket { serial: self.last_ticket, purpose }
     }
 
-    fn install(&mut self, life: Life) -> Generation {
+    fn install(&mut self, life: Life) {
         self.newest = Generation(self.newest.0 + 1);
         self.token = Some(Token {
             generation: self.newest,
@@ -480,7 +483,6 @@ impl Lifecycle {
         self.failed = None;
         self.failures = 0;
         self.look_ups = None;
-        self.newest
     }
 
     fn cool(&mut self, ticket: &Ticket, error: RefreshError, now: &Now) -> Settled {

@@ -537,7 +537,7 @@ impl Flight {
         }
         match settled {
             Settled::Disowned | Settled::Quiet => Ok(()),
-            Settled::Published(_) => {
+            Settled::Published => {
                 shared.tell(if login { Event::LoggedIn } else { Event::Refreshed });
                 Ok(())
             }
