@@ -117,6 +117,8 @@ where
         let breaking = Arc::clone(&breaking);
         async move {
             let answer = answer.await;
+            // An error of a type with no lifetime: with a boxed one rustc does not see that this
+            // task is `Send`.
             answer.map_err(|error| {
                 breaking.notify_one();
                 io::Error::other(error)
