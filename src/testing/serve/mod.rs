@@ -9,8 +9,11 @@ use std::{
 
 use futures_util::future;
 use http::{Request, Response, Uri};
-use hyper::{body::Incoming, rt::Executor, service::service_fn};
-use hyper_util::{rt::TokioIo, server::conn::auto};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Notify,
@@ -19,10 +22,7 @@ use tokio::{
 use tower::Service;
 
 use super::body::ResponseBody;
-use crate::{
-    BoxError,
-    sync::{Arc, Mutex, lock},
-};
+use crate::{BoxError, sync::Arc};
 
 /// A server that listens on a loopback socket, with HTTP/1.1 and HTTP/2 by prior knowledge.
 ///
@@ -117,31 +117,19 @@ where
         let breaking = Arc::clone(&breaking);
         async move {
             let answer = answer.await;
+            // An error of a type with no lifetime: with a boxed one rustc does not see that this
+            // task is `Send`.
             answer.map_err(|error| {
                 breaking.notify_one();
                 io::Error::other(error)
             })
         }
     });
-    let builder = auto::Builder::new(Streams::default());
+    let builder = auto::Builder::new(TokioExecutor::new());
     let serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
     // hyper would reset the one HTTP/2 stream; a connection that is gone takes the socket with it.
+    // The other streams' tasks end with the connection they write to.
     future::select(serving, pin!(broken.notified())).await;
-}
-
-/// The requests of an HTTP/2 connection, which end with it.
-#[derive(Clone, Default)]
-struct Streams(Arc<Mutex<JoinSet<()>>>);
-
-impl<F> Executor<F> for Streams
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    fn execute(&self, stream: F) {
-        let mut streams = lock(&self.0);
-        while streams.try_join_next().is_some() {}
-        streams.spawn(stream);
-    }
 }
 
 #[cfg(test)]
