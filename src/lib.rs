@@ -18,7 +18,7 @@ mod session;
 mod source;
 mod store;
 mod sync;
-#[cfg(all(feature = "test-util", not(loom)))] // tokio has no sockets under loom
+#[cfg(feature = "test-util")] // tokio has no sockets under loom
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub mod testing;
 mod token;
