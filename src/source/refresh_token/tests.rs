@@ -14,7 +14,8 @@ use futures_util::{FutureExt, stream};
 use http::{Method, Version, header};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use tower::service_fn;
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use tower::{service_fn, util::BoxCloneSyncService};
 use tower_test::mock;
 
 use super::*;
@@ -319,6 +320,15 @@ fn the_issuer_is_the_origin_of_the_endpoint_unless_it_is_set() {
     let grant = grant.issuer("https://as.example/tenant");
     assert_eq!(TokenSource::issuer(&grant).as_deref(), Some("https://as.example/tenant"));
     assert!(TokenSource::spends_refresh_token(&grant));
+}
+
+#[test]
+fn it_speaks_over_a_hyper_client_and_over_a_boxed_service() {
+    fn assert_source(_: Result<impl TokenSource, InvalidEndpoint>) {}
+    let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
+    assert_source(RefreshTokenGrant::new(ENDPOINT, "app", client.clone()));
+    let boxed = BoxCloneSyncService::new(client);
+    assert_source(RefreshTokenGrant::new(ENDPOINT, "app", boxed));
 }
 
 const CANARY: &str = "canary";
