@@ -1,3 +1,4 @@
+mod hyper;
 mod property;
 mod script;
 mod threads;
@@ -373,6 +374,18 @@ fn a_replaced_send_ends_in_an_error_even_if_only_the_end_was_left() {
     first.error();
     first.error();
     assert_eq!(second.all().0, b"ab");
+}
+
+#[test]
+fn a_replaced_send_is_not_at_its_end_when_the_replay_is() {
+    let author = Author::new([data("a"), data("b"), data("c"), Step::End]);
+    let (kept, first) = keep(author.body(), MIB);
+    let mut first = send(first);
+    assert_eq!(first.data(), "a");
+    let mut second = replay(&kept);
+    assert_eq!(second.all().0, b"abc");
+    assert!(second.0.is_end_stream() && !first.0.is_end_stream());
+    first.error();
 }
 
 #[test]
