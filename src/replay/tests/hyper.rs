@@ -1,6 +1,6 @@
 //! An early 401 while hyper uploads: on HTTP/1.1 and HTTP/2, with the upload blocked and not.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 
 use bytes::Bytes;
 use futures::channel::mpsc::{self, UnboundedSender};
@@ -9,7 +9,11 @@ use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::{body::Incoming, client::conn, server, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::{sync::mpsc as arrivals, task::JoinHandle};
+use tokio::{
+    sync::mpsc as arrivals,
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
 
 use super::{ReplayBody, keep};
 use crate::BoxError;
@@ -41,6 +45,11 @@ async fn answer(
         read.await;
     }
     Ok(response)
+}
+
+/// What arrived, or a failed test in place of one that hangs: the clock is paused.
+async fn next(arrivals: &mut arrivals::UnboundedReceiver<Arrived>) -> Arrived {
+    timeout(Duration::from_secs(60), arrivals.recv()).await.expect("nothing arrives").unwrap()
 }
 
 struct Sent {
@@ -125,7 +134,7 @@ async fn an_early_401_and_the_replay_carries_every_byte_once() {
         // The end of the first connection, so that nothing more of it can arrive.
         early.connection.abort();
         for _ in 0..2 {
-            if let Ok(body) = arrivals.recv().await.unwrap() {
+            if let Ok(body) = next(&mut arrivals).await {
                 assert!(body == all, "{version:?} {pipe}: a torn body arrived as complete");
                 complete += 1;
             }
@@ -146,10 +155,10 @@ async fn an_early_401_and_no_refresh_the_upload_is_not_torn() {
         upload.unbounded_send(vec![1; 50_000].into()).unwrap();
         drop(upload);
         // As long as a refresh may take: everything that can run, runs.
-        tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+        sleep(Duration::from_secs(10)).await;
         assert!(arrivals.try_recv().is_err(), "{version:?} {pipe}: it was not frozen");
         kept.thaw();
-        assert_eq!(arrivals.recv().await.unwrap(), Ok(vec![1; 100_000]), "{version:?} {pipe}");
+        assert_eq!(next(&mut arrivals).await, Ok(vec![1; 100_000]), "{version:?} {pipe}");
         let reason = early.response.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(reason, "the reason");
     }
@@ -165,7 +174,8 @@ async fn an_early_401_and_the_caller_is_gone_no_connection_is_parked() {
         kept.freeze();
         drop(early.response);
         drop(kept);
-        assert_eq!(arrivals.recv().await.unwrap(), Err(()), "{version:?} {pipe}");
-        let _ = early.connection.await;
+        assert_eq!(next(&mut arrivals).await, Err(()), "{version:?} {pipe}");
+        let connection = timeout(Duration::from_secs(60), early.connection).await;
+        assert!(connection.is_ok(), "{version:?} {pipe}: the connection is parked");
     }
 }
