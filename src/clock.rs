@@ -26,6 +26,9 @@ pub(crate) struct Deadline {
     pub(crate) wall: SystemTime,
 }
 
+/// Thirty years: within the range of every platform's clocks.
+const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
 impl Deadline {
     /// `None` where the sum leaves the range of a clock: that moment never comes.
     pub(crate) fn after(now: Now, delay: Duration) -> Option<Self> {
@@ -44,6 +47,16 @@ impl Deadline {
             mono: self.mono.checked_sub(earlier).unwrap_or(self.mono),
             wall: self.wall.checked_sub(earlier).unwrap_or(self.wall),
         }
+    }
+
+    /// A moment beyond any token's life.
+    pub(crate) fn far(now: &Now) -> Self {
+        Self::after(*now, FAR).unwrap_or(Self { mono: now.mono, wall: now.wall })
+    }
+
+    /// A moment that has come.
+    pub(crate) fn passed_at(now: &Now) -> Self {
+        Self { mono: now.mono, wall: now.wall }
     }
 
     #[inline]

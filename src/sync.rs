@@ -1,9 +1,9 @@
 //! The primitives that two tasks share: std's, or loom's when a model checker drives them.
 
-#[cfg(not(loom))]
+#[cfg(not(reauth_loom))]
 pub(crate) use std::sync::{Arc, Mutex, MutexGuard};
 
-#[cfg(loom)]
+#[cfg(reauth_loom)]
 pub(crate) use loom::sync::{Arc, Mutex, MutexGuard};
 
 /// Lock, also when an earlier holder panicked: every section under these locks leaves the state

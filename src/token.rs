@@ -113,7 +113,7 @@ impl fmt::Debug for RefreshToken {
 ///     .expires_in(Duration::from_secs(3600));
 /// # Ok::<(), tower_reauth::InvalidToken>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct TokenSet {
     access: AccessToken,
     refresh: Option<RefreshToken>,
@@ -195,11 +195,27 @@ impl TokenSet {
         self.lifetime
     }
 
+    /// The refresh token and scope of this set, with the access token of `other`.
+    pub(crate) fn with_access_of(self, other: &Self) -> Self {
+        Self { access: other.access.clone(), lifetime: other.lifetime, ..self }
+    }
+
     /// RFC 6749 §6: what the answer to a refresh leaves out stays as it was.
     pub(crate) fn succeeding(mut self, previous: &Self) -> Self {
         self.refresh = self.refresh.or_else(|| previous.refresh.clone());
         self.scope = self.scope.or_else(|| previous.scope.clone());
         self
+    }
+}
+
+impl fmt::Debug for TokenSet {
+    /// Without the scope, which is text that a server wrote.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenSet")
+            .field("access", &self.access)
+            .field("refresh", &self.refresh)
+            .field("lifetime", &self.lifetime)
+            .finish_non_exhaustive()
     }
 }
 

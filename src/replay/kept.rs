@@ -69,11 +69,6 @@ impl<B> Kept<B> {
             }
         }
     }
-
-    /// The response is accepted: the current send goes on, and nothing more is kept for another.
-    pub(crate) fn release(self) {
-        self.thaw();
-    }
 }
 
 impl<B> fmt::Debug for Kept<B> {

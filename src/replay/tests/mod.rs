@@ -612,7 +612,7 @@ fn an_accepted_response_lets_go_of_what_was_sent_and_thaws() {
     assert_eq!(first.data(), sent);
     kept.freeze();
     first.pends();
-    kept.release();
+    drop(kept);
     assert!(first.0.is_woken());
     assert!(sent.is_unique() && !unsent.is_unique());
     assert_eq!(first.hint(), (500, None));
@@ -632,7 +632,7 @@ fn a_released_replay_sends_what_it_has_not_sent_yet() {
     }
     let mut second = replay(&kept);
     assert_eq!(second.data(), "a");
-    kept.release();
+    drop(kept);
     author.add(data("d"));
     author.add(Step::End);
     assert_eq!(second.all().0, b"bcd");

@@ -1,0 +1,35 @@
+//! What callers say about one request, and what the layers say about one response, by extension.
+
+/// On a request: attach no token, and take no answer for evidence against one.
+///
+/// ```
+/// use tower_reauth::NoAuth;
+///
+/// let request = http::Request::get("https://api.example.com/public").extension(NoAuth).body(())?;
+/// # let _ = request;
+/// # Ok::<(), http::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoAuth;
+
+/// On a request: keep nothing of it, and do not send it again. If it is challenged, the token is
+/// refreshed for the next request, and this one gets the challenge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoReplay;
+
+/// On a response: it is a challenge, and the request could not be sent again. The token is refreshed
+/// for the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotReplayed {
+    /// The request asked for that, by [`NoReplay`].
+    Asked,
+    /// The body was larger than what is kept, or it failed half-way.
+    Body,
+    /// It was sent as often as it may be.
+    Exhausted,
+}
+
+/// On a response: no token was attached to its request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unattached;

@@ -1,0 +1,536 @@
+//! What happens to a session's tokens, as a pure state machine.
+//!
+//! No I/O, no clock, no secret, no waker: events come in with the time they happened at, decisions go
+//! out. The right to run the one refresh is a value, the [`Ticket`].
+//!
+//! ```text
+//!            admit / challenge                        finish(Fresh)
+//! Unread ───────────────────────▶ a ticket is out ─────────────────▶ Ready ──┐
+//!                                   ▲   ▲   │  finish(Failed)                │ admit in the early window,
+//!                 cool-down is over │   │   ├────────────────▶ Cooling       │ on a dead or challenged token
+//!                 ──────────────────┘   │   │  finish(Over)                  │
+//!                 look-up, login        │   └────────────────▶ Over          │
+//!                 ──────────────────────┴────────────────────────────────────┘
+//! ```
+//!
+//! A ticket can be out in every standing. Login and logout disown it: its holder learns so at the end.
+
+mod policy;
+#[cfg(test)]
+mod tests;
+
+use std::time::Instant;
+
+use crate::{
+    RefreshError,
+    clock::{Deadline, Now},
+    error::Kind,
+};
+
+pub(crate) use policy::{Backoff, Brake, Life, Policy};
+
+/// The ordinal of an access token that this session came by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Generation(u64);
+
+/// The ordinal of a ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Serial(u64);
+
+/// Where a challenge came from: a hash of origin and path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Endpoint(pub(crate) u64);
+
+/// The right to run the one refresh. It is finished or abandoned, never copied.
+#[derive(Debug)]
+#[must_use = "whoever holds the ticket must finish or abandon it, or all wait for nothing"]
+pub(crate) struct Ticket {
+    serial: Serial,
+    purpose: Purpose,
+}
+
+impl Ticket {
+    pub(crate) fn serial(&self) -> Serial {
+        self.serial
+    }
+
+    pub(crate) fn purpose(&self) -> Purpose {
+        self.purpose
+    }
+}
+
+/// What a ticket was given out for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Read the store for the first time, then refresh if what it holds is of no use.
+    Load,
+    /// See whether another process has newer tokens; refresh only with those.
+    LookUp,
+    Refresh(Cause),
+    /// Put the tokens of a login in place.
+    Login,
+}
+
+/// Why a refresh runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// There was no token, or it had expired.
+    Expired,
+    /// The token is about to expire.
+    Early,
+    /// A resource server refused the token.
+    Challenged,
+}
+
+/// What a request, or whoever else needs a token, shall do now.
+#[derive(Debug)]
+pub(crate) enum Decision {
+    /// Go on with the token of this generation.
+    Go(Generation),
+    /// Go on with it, and run a refresh beside.
+    GoAndRefresh(Generation, Ticket),
+    /// Run a refresh, and wait for it.
+    Refresh(Ticket),
+    /// Wait for the one that runs.
+    Wait(Serial),
+    Fail(RefreshError),
+}
+
+/// How a ticket was used up.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// An access token that was not held before.
+    Fresh(Life),
+    /// The access token that is held already.
+    Same(Life),
+    /// A new access token that has expired already.
+    ExpiredOnArrival,
+    /// A look-up found nothing new.
+    Unchanged,
+    Failed(RefreshError),
+    /// Only a login helps.
+    Over(RefreshError),
+}
+
+/// What became of an outcome.
+#[derive(Debug)]
+pub(crate) enum Settled {
+    /// A login or a logout came first: the outcome must not be used.
+    Disowned,
+    Published,
+    /// Nothing to tell.
+    Quiet,
+    Failed(RefreshError),
+    Over(RefreshError),
+}
+
+/// What the snapshot of the newest token says until the machine is asked again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Outlook {
+    pub(crate) generation: Generation,
+    pub(crate) dead_at: Option<Deadline>,
+    /// Until here a request may go out without asking.
+    pub(crate) calm_until: Deadline,
+}
+
+#[derive(Debug)]
+struct Token {
+    generation: Generation,
+    life: Life,
+    /// A resource server refused it: no request waits for less than its successor.
+    challenged: bool,
+    /// Endpoints that refused it on the very replay it was fetched for: their word is about
+    /// themselves, not about the token.
+    refused_by: Vec<Endpoint>,
+}
+
+/// How many endpoints' refusals are remembered for one token.
+const REFUSALS_KEPT: usize = 64;
+
+#[derive(Debug)]
+enum Standing {
+    /// The store was not read yet.
+    Unread,
+    Ready,
+    Cooling {
+        until: Instant,
+        error: RefreshError,
+    },
+    /// Ended, logged out, or never begun.
+    Over(RefreshError),
+}
+
+/// Spaces the look-ups of a session that cools or is over.
+#[derive(Debug)]
+struct LookUps {
+    next: Instant,
+    step: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct Lifecycle {
+    policy: Policy,
+    standing: Standing,
+    token: Option<Token>,
+    newest: Generation,
+    flight: Option<Serial>,
+    last_ticket: Serial,
+    /// The newest flight that failed: its waiters get its error, however late they are polled.
+    failed: Option<(Serial, RefreshError)>,
+    failures: u32,
+    look_ups: Option<LookUps>,
+    brake: Brake,
+    closed: bool,
+}
+
+impl Lifecycle {
+    pub(crate) fn new(policy: Policy) -> Self {
+        Self {
+            policy,
+            standing: Standing::Unread,
+            token: None,
+            newest: Generation(0),
+            flight: None,
+            last_ticket: Serial(0),
+            failed: None,
+            failures: 0,
+            look_ups: None,
+            brake: Brake::default(),
+            closed: false,
+        }
+    }
+
+    /// A request is about to be sent. `waited` is the flight that it waited for already.
+    pub(crate) fn admit(&mut self, waited: Option<Serial>, now: &Now) -> Decision {
+        let Some((generation, challenged, early)) = self.alive(now) else {
+            return self.without_token(waited, now);
+        };
+        if let Some(serial) = self.flight {
+            return if challenged { Decision::Wait(serial) } else { Decision::Go(generation) };
+        }
+        // A challenged token is better than none: one endpoint that refuses everything must not stop
+        // the others while no refresh may run.
+        if !(challenged || early)
+            || self.may_not_refresh(challenged, now)
+            || self.failed_for(waited)
+        {
+            return Decision::Go(generation);
+        }
+        if challenged {
+            Decision::Refresh(self.issue(Purpose::Refresh(Cause::Challenged)))
+        } else {
+            let ticket = self.issue(Purpose::Refresh(Cause::Early));
+            Decision::GoAndRefresh(generation, ticket)
+        }
+    }
+
+    /// A resource server refused the token of generation `seen`. Without an endpoint it was the
+    /// program that did.
+    pub(crate) fn challenge(
+        &mut self,
+        seen: Generation,
+        endpoint: Option<Endpoint>,
+        waited: Option<Serial>,
+        now: &Now,
+    ) -> Decision {
+        let alive = self.alive(now);
+        match &mut self.token {
+            Some(token) if token.generation == seen => {
+                if endpoint.is_some_and(|endpoint| token.refused_by.contains(&endpoint)) {
+                    return Decision::Fail(RefreshError::new(Kind::Refused));
+                }
+                if let Some(error) = self.failure_of(waited) {
+                    return Decision::Fail(error);
+                }
+                if let Some(until) = self.brake.until(&self.policy, now)
+                    && self.flight.is_none()
+                {
+                    return Decision::Fail(
+                        RefreshError::new(Kind::Braked).with_retry_at(Some(until)),
+                    );
+                }
+                // The late challenge of an older token never comes here, so it cannot burn this one.
+                if let Some(token) = &mut self.token {
+                    token.challenged = true;
+                }
+                self.renew(Cause::Challenged, waited, now)
+            }
+            _ => match alive {
+                Some((generation, false, _)) if generation > seen => Decision::Go(generation),
+                Some((_, true, _)) => match self.failure_of(waited) {
+                    Some(error) => Decision::Fail(error),
+                    None => self.renew(Cause::Challenged, waited, now),
+                },
+                _ => self.without_token(waited, now),
+            },
+        }
+    }
+
+    /// The token of `generation` was refused on the very replay it had been fetched for.
+    pub(crate) fn refused(&mut self, generation: Generation, endpoint: Endpoint, now: &Now) {
+        let Some(token) = self.token.as_mut().filter(|token| token.generation == generation) else {
+            return;
+        };
+        if token.refused_by.is_empty() {
+            self.brake.count(&self.policy, now);
+        }
+        if token.refused_by.len() < REFUSALS_KEPT && !token.refused_by.contains(&endpoint) {
+            token.refused_by.push(endpoint);
+        }
+    }
+
+    /// A replay with a token that had been fetched for it was accepted.
+    pub(crate) fn accepted(&mut self) {
+        self.brake.reset();
+    }
+
+    /// The program asks for a look at the store, whether one is due or not.
+    pub(crate) fn reload(&mut self) -> Decision {
+        if self.closed {
+            return Decision::Fail(RefreshError::new(Kind::Closed));
+        }
+        match (self.flight, &self.standing) {
+            (Some(serial), _) => Decision::Wait(serial),
+            (None, Standing::Unread) => Decision::Refresh(self.issue(Purpose::Load)),
+            (None, _) => Decision::Refresh(self.issue(Purpose::LookUp)),
+        }
+    }
+
+    /// A login takes the ticket away from whoever has it.
+    pub(crate) fn log_in(&mut self) -> Ticket {
+        self.issue(Purpose::Login)
+    }
+
+    /// Whether this ticket still counts: no login and no logout has taken it away.
+    pub(crate) fn owns(&self, ticket: &Ticket) -> bool {
+        self.flight == Some(ticket.serial)
+    }
+
+    pub(crate) fn log_out(&mut self, now: &Now) {
+        self.flight = None;
+        self.over(RefreshError::new(Kind::LoggedOut), now);
+    }
+
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// The ticket is used up.
+    pub(crate) fn finish(&mut self, ticket: Ticket, outcome: Outcome, now: &Now) -> Settled {
+        if !self.owns(&ticket) {
+            return Settled::Disowned;
+        }
+        self.flight = None;
+        match outcome {
+            Outcome::Fresh(life) => {
+                self.install(life);
+                Settled::Published
+            }
+            Outcome::Same(life) => {
+                self.brake.count(&self.policy, now);
+                if let Some(token) = &mut self.token {
+                    token.life = token.life.longer(life);
+                }
+                self.cool(&ticket, RefreshError::new(Kind::SameToken), now)
+            }
+            Outcome::ExpiredOnArrival => {
+                self.brake.count(&self.policy, now);
+                self.cool(&ticket, RefreshError::new(Kind::ExpiredToken), now)
+            }
+            Outcome::Unchanged => {
+                if let Some(look_ups) = &mut self.look_ups {
+                    look_ups.step = look_ups.step.saturating_add(1);
+                    look_ups.next = now.mono + self.policy.cool_down.delay(look_ups.step);
+                }
+                Settled::Quiet
+            }
+            Outcome::Failed(error) => self.cool(&ticket, error, now),
+            Outcome::Over(error) => {
+                self.failed = Some((ticket.serial, error.clone()));
+                self.over(error.clone(), now);
+                Settled::Over(error)
+            }
+        }
+    }
+
+    /// The ticket's holder went away. Whoever asks next gets another.
+    pub(crate) fn abandon(&mut self, ticket: &Ticket) {
+        if self.owns(ticket) {
+            self.flight = None;
+        }
+    }
+
+    pub(crate) fn flight(&self) -> Option<Serial> {
+        self.flight
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// The generation of the token that is held, dead or alive.
+    pub(crate) fn generation(&self) -> Option<Generation> {
+        Some(self.token.as_ref()?.generation)
+    }
+
+    /// When the token that is held stops being attached; the inner `None` where that is unknown.
+    pub(crate) fn expiry(&self, now: &Now) -> Option<Option<Deadline>> {
+        self.alive(now)?;
+        Some(self.token.as_ref()?.life.dead_at)
+    }
+
+    pub(crate) fn cooling_until(&self, now: &Now) -> Option<Instant> {
+        match &self.standing {
+            Standing::Cooling { until, .. } if now.mono < *until => Some(*until),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn over_because(&self) -> Option<&RefreshError> {
+        match &self.standing {
+            Standing::Over(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_unread(&self) -> bool {
+        matches!(self.standing, Standing::Unread)
+    }
+
+    /// What the snapshot may say until the machine is asked again.
+    pub(crate) fn outlook(&self, now: &Now) -> Option<Outlook> {
+        let token = self.token.as_ref()?;
+        let dead_at = token.life.dead_at;
+        let end = dead_at.unwrap_or_else(|| Deadline::far(now));
+        let pause = self.cooling_until(now).into_iter().chain(self.braked_until(token, now)).max();
+        let calm_until = if self.closed || (self.flight.is_some() && !token.challenged) {
+            end
+        } else if self.flight.is_some() {
+            Deadline::passed_at(now)
+        } else {
+            let due = match token.life.early_at {
+                _ if token.challenged => Deadline::passed_at(now),
+                Some(early_at) => early_at,
+                None => end,
+            };
+            // While a refresh may not run, no request need ask whether one is due.
+            match pause {
+                Some(pause) if due.mono <= pause || due.passed(now) => {
+                    Deadline { mono: pause.min(end.mono), wall: end.wall }
+                }
+                _ => due,
+            }
+        };
+        Some(Outlook { generation: token.generation, dead_at, calm_until })
+    }
+
+    fn alive(&self, now: &Now) -> Option<(Generation, bool, bool)> {
+        let token = self.token.as_ref().filter(|token| !token.life.is_dead(now))?;
+        Some((token.generation, token.challenged, token.life.is_early(now)))
+    }
+
+    /// No token can be attached.
+    fn without_token(&mut self, waited: Option<Serial>, now: &Now) -> Decision {
+        if let Some(error) = self.failure_of(waited) {
+            return Decision::Fail(error);
+        }
+        self.renew(Cause::Expired, waited, now)
+    }
+
+    /// A newer token is needed: join the refresh that runs, begin one, or say why not.
+    fn renew(&mut self, cause: Cause, waited: Option<Serial>, now: &Now) -> Decision {
+        if let Some(serial) = self.flight {
+            return Decision::Wait(serial);
+        }
+        let blocked = match &self.standing {
+            Standing::Unread | Standing::Ready => None,
+            Standing::Cooling { until, .. } if now.mono >= *until => None,
+            Standing::Cooling { until, error } => Some(error.clone().with_retry_at(Some(*until))),
+            Standing::Over(error) => Some(error.clone()),
+        };
+        if self.closed {
+            return Decision::Fail(blocked.unwrap_or_else(|| RefreshError::new(Kind::Closed)));
+        }
+        match blocked {
+            None if self.is_unread() => Decision::Refresh(self.issue(Purpose::Load)),
+            None => Decision::Refresh(self.issue(Purpose::Refresh(cause))),
+            Some(error) => {
+                let due = self.look_ups.as_ref().is_some_and(|look_ups| now.mono >= look_ups.next);
+                if due && waited.is_none() {
+                    Decision::Refresh(self.issue(Purpose::LookUp))
+                } else {
+                    Decision::Fail(error)
+                }
+            }
+        }
+    }
+
+    fn issue(&mut self, purpose: Purpose) -> Ticket {
+        self.last_ticket = Serial(self.last_ticket.0 + 1);
+        self.flight = Some(self.last_ticket);
+        Ticket { serial: self.last_ticket, purpose }
+    }
+
+    fn install(&mut self, life: Life) {
+        self.newest = Generation(self.newest.0 + 1);
+        self.token = Some(Token {
+            generation: self.newest,
+            life,
+            challenged: false,
+            refused_by: Vec::new(),
+        });
+        self.standing = Standing::Ready;
+        self.failed = None;
+        self.failures = 0;
+        self.look_ups = None;
+    }
+
+    fn cool(&mut self, ticket: &Ticket, error: RefreshError, now: &Now) -> Settled {
+        // A look-up's own failure says nothing about the refresh.
+        if matches!(ticket.purpose, Purpose::LookUp) && matches!(self.standing, Standing::Over(_)) {
+            return Settled::Quiet;
+        }
+        self.failures = self.failures.saturating_add(1);
+        let step = self.policy.cool_down.delay(self.failures);
+        let asked = error.retry_after().unwrap_or_default().min(self.policy.retry_after_most);
+        let until = now.mono + step.max(asked);
+        let error = error.with_retry_at(Some(until));
+        self.failed = Some((ticket.serial, error.clone()));
+        self.standing = Standing::Cooling { until, error: error.clone() };
+        self.space_look_ups(now);
+        Settled::Failed(error)
+    }
+
+    fn over(&mut self, error: RefreshError, now: &Now) {
+        self.token = None;
+        self.failures = 0;
+        self.brake.reset();
+        self.standing = Standing::Over(error);
+        self.look_ups = None;
+        self.space_look_ups(now);
+    }
+
+    fn space_look_ups(&mut self, now: &Now) {
+        let first = self.policy.cool_down.delay(1);
+        self.look_ups.get_or_insert(LookUps { next: now.mono + first, step: 1 });
+    }
+
+    fn may_not_refresh(&self, challenged: bool, now: &Now) -> bool {
+        self.closed
+            || self.cooling_until(now).is_some()
+            || (challenged && self.brake.until(&self.policy, now).is_some())
+    }
+
+    fn braked_until(&self, token: &Token, now: &Now) -> Option<Instant> {
+        token.challenged.then(|| self.brake.until(&self.policy, now)).flatten()
+    }
+
+    fn failure_of(&self, waited: Option<Serial>) -> Option<RefreshError> {
+        let (serial, error) = self.failed.as_ref()?;
+        (Some(*serial) == waited).then(|| error.clone())
+    }
+
+    fn failed_for(&self, waited: Option<Serial>) -> bool {
+        waited.is_some() && self.failed.as_ref().map(|(serial, _)| *serial) == waited
+    }
+}

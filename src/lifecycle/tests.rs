@@ -1,0 +1,1 @@
+//! What the machine decides, event by event.

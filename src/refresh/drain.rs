@@ -1,0 +1,51 @@
+//! Empties a rejected response, within bounds, so that its connection can carry the replay.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Buf;
+use http_body::Body;
+use tokio::{runtime::Handle, time::Sleep};
+
+/// The most that is read of it.
+const BYTES: usize = 64 * 1024;
+/// The longest that is waited for it.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+pub(super) struct Drain<R> {
+    body: Pin<Box<R>>,
+    left: usize,
+    patience: Option<Pin<Box<Sleep>>>,
+}
+
+impl<R: Body> Drain<R> {
+    pub(super) fn new(body: R) -> Self {
+        Self { body: Box::pin(body), left: BYTES, patience: None }
+    }
+
+    /// Ready when it is empty, or not worth more.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match self.body.as_mut().poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    let length = frame.data_ref().map_or(0, Buf::remaining);
+                    match self.left.checked_sub(length) {
+                        Some(left) if left > 0 => self.left = left,
+                        _ => return Poll::Ready(()),
+                    }
+                }
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+                Poll::Pending => break,
+            }
+        }
+        if self.patience.is_none() && Handle::try_current().is_err() {
+            return Poll::Ready(());
+        }
+        let patience = || Box::pin(tokio::time::sleep(PATIENCE));
+        self.patience.get_or_insert_with(patience).as_mut().poll(cx)
+    }
+}

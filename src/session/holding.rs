@@ -1,0 +1,105 @@
+//! What a session holds: the newest tokens, which record of the store they are or follow, and what the
+//! store is still owed.
+
+use http::HeaderValue;
+
+use crate::{AccessToken, Expected, TokenSet, Version, auth::bearer};
+
+/// Tokens and their relation to the store. It lives under the gate's lock.
+#[derive(Default)]
+pub(crate) struct Holding {
+    current: Option<Current>,
+    /// The tokens of a session that is over: a store that still has them, since they could not be
+    /// buried, does not revive it.
+    discarded: Option<TokenSet>,
+    owed: Option<Owed>,
+    /// A task is paying what is owed.
+    pub(crate) paying: bool,
+}
+
+struct Current {
+    tokens: TokenSet,
+    header: HeaderValue,
+    expected: Expected,
+}
+
+/// What the store could not be told yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owed {
+    /// The tokens held, which follow the record of the version that is held.
+    Save,
+    /// A tombstone.
+    Bury,
+}
+
+/// Tokens as they are handed to and from a flight.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) tokens: TokenSet,
+    /// The record in the store that these tokens are, or that they follow if they are not saved.
+    /// [`Expected::Any`]: a login that was not saved, which follows whatever is there.
+    pub(crate) expected: Expected,
+    pub(crate) saved: bool,
+}
+
+impl Holding {
+    pub(crate) fn credential(&self) -> Option<(&AccessToken, &HeaderValue)> {
+        self.current.as_ref().map(|current| (current.tokens.access(), &current.header))
+    }
+
+    pub(crate) fn kept(&self) -> Option<Kept> {
+        self.current.as_ref().map(|current| Kept {
+            tokens: current.tokens.clone(),
+            expected: current.expected,
+            saved: self.owed != Some(Owed::Save),
+        })
+    }
+
+    pub(crate) fn discarded(&self) -> Option<&TokenSet> {
+        self.discarded.as_ref()
+    }
+
+    pub(crate) fn owed(&self) -> Option<Owed> {
+        self.owed
+    }
+
+    pub(crate) fn hold(&mut self, kept: Kept) {
+        self.owed = (!kept.saved).then_some(Owed::Save);
+        let header = bearer(kept.tokens.access());
+        self.current = Some(Current { tokens: kept.tokens, header, expected: kept.expected });
+        self.discarded = None;
+    }
+
+    /// The session is over: nothing that was held is used again.
+    pub(crate) fn discard(&mut self, bury: bool) -> Option<TokenSet> {
+        self.owed = bury.then_some(Owed::Bury);
+        let tokens = self.current.take().map(|current| current.tokens);
+        if tokens.is_some() {
+            self.discarded = tokens.clone();
+        }
+        tokens
+    }
+
+    /// The tokens that are held are now the record of this version.
+    pub(crate) fn saved(&mut self, tokens: &TokenSet, version: Version) {
+        if let Some(current) = &mut self.current
+            && current.tokens == *tokens
+        {
+            current.expected = Expected::Version(version);
+            self.owed = None;
+        }
+    }
+
+    /// The tokens that are held were not taken: the store has something newer.
+    pub(crate) fn overtaken(&mut self, tokens: &TokenSet) {
+        if self.current.as_ref().is_some_and(|current| current.tokens == *tokens) {
+            self.owed = None;
+        }
+    }
+
+    pub(crate) fn buried(&mut self) {
+        if self.owed == Some(Owed::Bury) {
+            self.owed = None;
+        }
+    }
+}

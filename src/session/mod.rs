@@ -1,0 +1,469 @@
+//! One session: its tokens, the one refresh that renews them, and the handle that everybody shares.
+
+mod builder;
+mod events;
+mod flight;
+pub(crate) mod gate;
+mod holding;
+mod look;
+mod owed;
+mod settings;
+mod shared;
+mod status;
+mod waiting;
+
+use std::{fmt, sync::Arc, task::Poll};
+
+use http::{HeaderMap, Request, header};
+
+pub(crate) use self::waiting::Waiting;
+pub use self::{
+    builder::{BuildError, SessionBuilder},
+    events::{Event, Events},
+    settings::AmbiguousPolicy,
+    status::Status,
+};
+use self::{flight::Flight, gate::Place, holding::Owed, shared::Shared};
+use crate::{
+    AccessToken, NoAuth, RefreshError, StoreError, TokenSet, TokenSource,
+    error::Kind,
+    lifecycle::{Decision, Endpoint, Generation},
+};
+
+/// One session with one authorization server: a cheap handle that both layers and the program share.
+///
+/// Whatever many requests need, one refresh runs at a time. It runs on a task of its own, on the current
+/// tokio runtime (which needs its timers enabled) or on one given to the builder, and outlives every
+/// request that waits for it. With a valid token no method takes a lock, reads the store or begins a task.
+///
+/// Every future here can be dropped at any await. A refresh, a login or a logout that was begun goes on.
+///
+/// ```
+/// use tower_reauth::{AccessToken, Held, RefreshError, Session, TokenSet, source_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let source = source_fn(|_: Held| async {
+///     let token = AccessToken::new("fresh").map_err(|_| RefreshError::misconfigured())?;
+///     Ok(TokenSet::new(token))
+/// })
+/// .from_nothing();
+/// let session = Session::builder(source).origin("https://api.example.com").build()?;
+///
+/// assert!(session.peek().is_none());
+/// assert_eq!(session.token().await?.expose_secret(), "fresh");
+/// session.close().await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Session(Arc<Handle>);
+
+/// What all handles share, apart from what flights hold on to: dropped with the last handle.
+struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let now = self.shared.clock.now();
+        let unfinished = self
+            .shared
+            .gate
+            .ask(&now, |state| state.life.flight().is_some() || state.holding.owed().is_some());
+        if unfinished {
+            self.shared.tell(Event::DroppedInFlight);
+        }
+    }
+}
+
+impl Session {
+    /// A session whose tokens come from `source`.
+    pub fn builder(source: impl TokenSource) -> SessionBuilder {
+        SessionBuilder::new(source)
+    }
+
+    /// A valid access token, refreshed first if need be: for use outside HTTP, and before the first
+    /// request of a client that has [`AuthLayer`](crate::AuthLayer) alone.
+    ///
+    /// It may be dropped at any await; a refresh that it began goes on.
+    ///
+    /// # Errors
+    ///
+    /// A [`RefreshError`] if there is none to be had now, or the refresh takes longer than the session's
+    /// patience.
+    pub async fn token(&self) -> Result<AccessToken, RefreshError> {
+        loop {
+            if let Some(token) = self.peek() {
+                let now = self.shared().clock.now();
+                if self.shared().gate.snapshot().as_ref().is_some_and(|held| held.is_calm(&now)) {
+                    return Ok(token);
+                }
+            }
+            let mut waiting = self.waiting();
+            std::future::poll_fn(|cx| waiting.poll_admitted(cx)).await?;
+            if let Some(token) = self.peek() {
+                return Ok(token);
+            }
+        }
+    }
+
+    /// The newest access token, if it has not expired: cached only, never waits.
+    #[must_use]
+    pub fn peek(&self) -> Option<AccessToken> {
+        let now = self.shared().clock.now();
+        let snapshot = self.shared().gate.snapshot();
+        let held = snapshot.as_ref().filter(|held| !held.is_dead(&now))?;
+        Some(held.token.clone())
+    }
+
+    /// Another token than `refused`, which some server no longer accepts.
+    ///
+    /// Compare-and-swap: if the session holds a newer one already, that is the answer and nothing is
+    /// refreshed. It may be dropped at any await; a refresh that it began goes on.
+    ///
+    /// # Errors
+    ///
+    /// A [`RefreshError`] if there is no other to be had now, or the refresh takes longer than the
+    /// session's patience.
+    pub async fn refresh_after(&self, refused: &AccessToken) -> Result<AccessToken, RefreshError> {
+        let now = self.shared().clock.now();
+        let seen = self.shared().gate.ask(&now, |state| {
+            let held = state.holding.credential().is_some_and(|(token, _)| token == refused);
+            state.life.generation().filter(|_| held)
+        });
+        if let Some(seen) = seen {
+            let mut waiting = self.waiting();
+            std::future::poll_fn(|cx| waiting.poll_renewed(seen, None, cx)).await?;
+        }
+        self.token().await
+    }
+
+    /// Begin anew with these tokens, whatever was before: they are saved, then used.
+    ///
+    /// A refresh in flight loses: its result is revoked, and whoever waits for it gets the new token.
+    /// Once polled the login goes on even if this future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// A [`StoreError`] if they could not be saved within 5 s. They are used all the same, and saving is
+    /// tried again.
+    pub async fn login(&self, tokens: TokenSet) -> Result<(), StoreError> {
+        let shared = self.shared();
+        let ticket = shared.gate.change(&shared.clock.now(), |state| state.life.log_in());
+        detached(shared, Flight::new(shared.clone(), ticket).log_in(tokens)).await
+    }
+
+    /// Forget the tokens, bury the record in the store, and revoke them where the source can.
+    ///
+    /// Memory is cleared and waiters are woken as soon as this is polled; the rest goes on even if this
+    /// future is dropped, for 5 s at the store and 10 s at the issuer. A source that spends no refresh
+    /// token has nothing to bury.
+    ///
+    /// # Errors
+    ///
+    /// A [`StoreError`] if the record could not be buried. That is tried again; until it succeeds another
+    /// process may still use the record.
+    pub async fn logout(&self) -> Result<(), StoreError> {
+        let shared = self.shared();
+        let bury = shared.source.spends_refresh_token();
+        let now = shared.clock.now();
+        let (tokens, first) = shared.gate.change(&now, |state| {
+            let first = !state.life.over_because().is_some_and(RefreshError::is_logged_out);
+            state.life.log_out(&now);
+            (state.holding.discard(bury), first)
+        });
+        if first {
+            shared.tell(Event::LoggedOut);
+        }
+        let owner = shared.clone();
+        detached(shared, async move {
+            let buried = owed::pay_once(&owner).await;
+            if let Err(error) = &buried {
+                owner.tell(Event::PersistFailed(error.clone()));
+                owed::pay_later(&owner);
+            }
+            if let Some(tokens) = tokens {
+                flight::revoke(&owner, tokens).await;
+            }
+            buried
+        })
+        .await
+    }
+
+    /// Look at the store now: take newer tokens from it, or notice that the session was ended there.
+    ///
+    /// A request does so by itself when it needs to; this is for programs that idle. It may be dropped at
+    /// any await; the look goes on.
+    ///
+    /// # Errors
+    ///
+    /// A [`RefreshError`] if the store cannot be read, or what it holds cannot be used.
+    pub async fn reload(&self) -> Result<(), RefreshError> {
+        let shared = self.shared();
+        loop {
+            let now = shared.clock.now();
+            match shared.gate.ask(&now, |state| state.life.reload()) {
+                Decision::Refresh(ticket) => {
+                    let looked = shared.launch(ticket)?.await;
+                    return looked.unwrap_or_else(|_| Err(RefreshError::new(Kind::Abandoned)));
+                }
+                Decision::Wait(_) if shared.is_serving() => {
+                    return Err(RefreshError::new(Kind::Reentrant));
+                }
+                Decision::Wait(_) => self.landed().await,
+                Decision::Fail(error) => return Err(error),
+                Decision::Go(_) | Decision::GoAndRefresh(..) => return Ok(()),
+            }
+        }
+    }
+
+    /// What happens from now on, as a stream.
+    ///
+    /// ```no_run
+    /// use futures::StreamExt;
+    /// use tower_reauth::{Event, Session};
+    ///
+    /// # async fn run(session: Session) {
+    /// let mut events = session.events();
+    /// while let Some(event) = events.next().await {
+    ///     if let Event::SessionEnded(error) = event {
+    ///         println!("please log in again: {error}");
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn events(&self) -> Events {
+        self.shared().listeners.listen()
+    }
+
+    /// What the session is doing just now.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let now = self.shared().clock.now();
+        self.shared().gate.ask(&now, |state| Status::of(&state.life, &now))
+    }
+
+    /// Begin no further refresh, for all clones: wait for the one in flight, and try once more to save
+    /// what is owed.
+    ///
+    /// The token that is held serves until it expires. It takes no longer than a refresh and a save may
+    /// (60 s and 5 s), and may be dropped at any await.
+    ///
+    /// # Errors
+    ///
+    /// [`Unsaved`] if the store still does not have the newest tokens, or a tombstone: the tokens are in
+    /// the error, for the program to keep.
+    pub async fn close(&self) -> Result<(), Unsaved> {
+        let shared = self.shared();
+        shared.gate.change(&shared.clock.now(), |state| state.life.close());
+        if !shared.is_serving() {
+            self.landed().await;
+        }
+        let paid = owed::pay_once(shared).await;
+        let now = shared.clock.now();
+        let (owed, kept) =
+            shared.gate.ask(&now, |state| (state.holding.owed(), state.holding.kept()));
+        match (paid, owed) {
+            (Err(error), Some(Owed::Save)) => {
+                Err(Unsaved { tokens: kept.map(|kept| kept.tokens), error })
+            }
+            (Err(error), Some(Owed::Bury)) => Err(Unsaved { tokens: None, error }),
+            _ => Ok(()),
+        }
+    }
+
+    async fn landed(&self) {
+        let mut landing = Landing { shared: self.shared(), place: Place::default() };
+        std::future::poll_fn(|cx| landing.shared.gate.poll_landed(&mut landing.place, cx)).await;
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.0.shared
+    }
+
+    /// Whether this request is the session's business: it goes to an allowed origin, carries no
+    /// credentials of its own, and did not ask to be left alone.
+    #[inline]
+    pub(crate) fn concerns<B>(&self, request: &Request<B>) -> bool {
+        self.may_attach(request) && !request.headers().contains_key(header::AUTHORIZATION)
+    }
+
+    #[inline]
+    fn may_attach<B>(&self, request: &Request<B>) -> bool {
+        self.shared().origins.contain(request.uri())
+            && request.method() != http::Method::CONNECT
+            && request.extensions().get::<NoAuth>().is_none()
+    }
+
+    /// Write the newest token into a request that is the session's business.
+    #[inline]
+    pub(crate) fn attach<B>(&self, request: &mut Request<B>) -> Option<Result<(), RefreshError>> {
+        if !self.may_attach(request) {
+            return None;
+        }
+        attach(request.headers_mut(), || {
+            let shared = self.shared();
+            let now = shared.clock.now();
+            let snapshot = shared.gate.snapshot();
+            let held = snapshot.as_ref().filter(|held| !held.is_dead(&now))?;
+            Some(held.header.clone())
+        })
+    }
+
+    /// The generation of a token that can be attached without asking.
+    #[inline]
+    pub(crate) fn calm(&self) -> Option<Generation> {
+        let shared = self.shared();
+        let snapshot = shared.gate.snapshot();
+        let held = snapshot.as_ref()?;
+        held.is_calm(&shared.clock.now()).then_some(held.outlook.generation)
+    }
+
+    /// The generation of the newest token, dead or alive.
+    #[inline]
+    pub(crate) fn generation(&self) -> Option<Generation> {
+        Some(self.shared().gate.snapshot().as_ref()?.outlook.generation)
+    }
+
+    pub(crate) fn waiting(&self) -> Waiting {
+        Waiting::new(self.shared().clone())
+    }
+
+    /// A token was refused, and nobody waits for the next one.
+    pub(crate) fn challenge_beside(&self, seen: Generation, endpoint: Endpoint) {
+        let shared = self.shared();
+        let now = shared.clock.now();
+        let decision =
+            shared.gate.ask(&now, |state| state.life.challenge(seen, Some(endpoint), None, &now));
+        if let Decision::Refresh(ticket) | Decision::GoAndRefresh(_, ticket) = decision {
+            // Without a runtime the next request says so.
+            let _ = shared.launch(ticket);
+        }
+    }
+
+    pub(crate) fn refused(&self, generation: Generation, endpoint: Endpoint) {
+        let now = self.shared().clock.now();
+        self.shared().gate.ask(&now, |state| state.life.refused(generation, endpoint, &now));
+    }
+
+    pub(crate) fn accepted(&self) {
+        let now = self.shared().clock.now();
+        self.shared().gate.ask(&now, |state| state.life.accepted());
+    }
+
+    pub(crate) fn tell(&self, event: Event) {
+        self.shared().tell(event);
+    }
+
+    #[cfg(feature = "redirect")]
+    pub(crate) fn origins(&self) -> &crate::Origins {
+        &self.shared().origins
+    }
+}
+
+/// Put a header in place unless the caller set one.
+///
+/// `None`: the caller did.
+#[inline]
+pub(crate) fn attach(
+    headers: &mut HeaderMap,
+    credential: impl FnOnce() -> Option<http::HeaderValue>,
+) -> Option<Result<(), RefreshError>> {
+    match headers.entry(header::AUTHORIZATION) {
+        header::Entry::Occupied(_) => None,
+        header::Entry::Vacant(entry) => Some(match credential() {
+            Some(credential) => {
+                entry.insert(credential);
+                Ok(())
+            }
+            None => Err(RefreshError::new(Kind::Unattached)),
+        }),
+    }
+}
+
+/// Run on a task of its own, so that it goes on when the caller goes away.
+async fn detached<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, StoreError> {
+    match shared.runtime() {
+        Some(runtime) => {
+            runtime.spawn(work).await.unwrap_or_else(|_| Err(StoreError::unavailable()))
+        }
+        None => work.await,
+    }
+}
+
+/// A wait for the end of a flight, which leaves its place when dropped.
+struct Landing<'a> {
+    shared: &'a Arc<Shared>,
+    place: Place,
+}
+
+impl Drop for Landing<'_> {
+    fn drop(&mut self) {
+        self.shared.gate.leave(&mut self.place);
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("status", &self.status()).finish_non_exhaustive()
+    }
+}
+
+/// What the store was not told when a session was closed.
+#[derive(Debug)]
+pub struct Unsaved {
+    tokens: Option<TokenSet>,
+    error: StoreError,
+}
+
+impl Unsaved {
+    /// The tokens that are not in the store, for the program to keep. `None`: it is a tombstone that is
+    /// missing.
+    #[must_use]
+    pub fn tokens(&self) -> Option<&TokenSet> {
+        self.tokens.as_ref()
+    }
+}
+
+impl fmt::Display for Unsaved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.tokens {
+            Some(_) => "the newest tokens could not be saved; keep them, or log in again next time",
+            None => "the logout could not be saved; another process may still use the record",
+        })
+    }
+}
+
+impl std::error::Error for Unsaved {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+/// Finds the session that a request belongs to.
+///
+/// [`Session`] finds itself. Sealed while its shape is young.
+pub trait SelectSession: Clone + sealed::Sealed {
+    /// The session of this request, by what its head says. `None`: the request is nobody's.
+    fn select<B>(&self, request: &Request<B>) -> Option<&Session>;
+}
+
+impl SelectSession for Session {
+    #[inline]
+    fn select<B>(&self, _: &Request<B>) -> Option<&Session> {
+        Some(self)
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::Session {}
+}
+
+/// Ready at once: a poll that needs no waker.
+pub(crate) fn poll_once<T>(poll: impl FnOnce(&mut std::task::Context<'_>) -> Poll<T>) -> Poll<T> {
+    poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
+}

@@ -1,0 +1,83 @@
+//! Pays what the store is owed: tokens it did not take, or a tombstone.
+
+use std::sync::Arc;
+
+use crate::{
+    Expected, StoreError, Swap,
+    session::{
+        events::Event,
+        flight::{bounded, store},
+        holding::Owed,
+        shared::Shared,
+    },
+};
+
+/// Try again and again, on a task of its own and for a bounded time; then the next refresh does.
+pub(crate) fn pay_later(shared: &Arc<Shared>) {
+    let Some(runtime) = shared.runtime() else { return };
+    let now = shared.clock.now();
+    let paying = shared.gate.ask(&now, |state| std::mem::replace(&mut state.holding.paying, true));
+    if !paying {
+        let payer = Payer(shared.clone());
+        runtime.spawn(async move { payer.pay().await });
+    }
+}
+
+/// Somebody is paying, until this is dropped.
+struct Payer(Arc<Shared>);
+
+impl Payer {
+    async fn pay(&self) {
+        let shared = &self.0;
+        let settings = &shared.settings;
+        let end = shared.clock.now().mono + settings.owed_for;
+        for step in 1.. {
+            let wait = settings.owed.delay(step);
+            if wait > shared.until(end) {
+                return;
+            }
+            tokio::time::sleep(wait).await;
+            let closed = shared.gate.ask(&shared.clock.now(), |state| state.life.is_closed());
+            if closed || pay_once(shared).await.is_ok() {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Payer {
+    fn drop(&mut self) {
+        let now = self.0.clock.now();
+        self.0.gate.ask(&now, |state| state.holding.paying = false);
+    }
+}
+
+/// Pay what is owed now, if anything is.
+pub(crate) async fn pay_once(shared: &Shared) -> Result<(), StoreError> {
+    let limit = shared.settings.store;
+    let Some(_turn) = Shared::within(limit, shared.turn.lock()).await else {
+        return Err(StoreError::unavailable());
+    };
+    let owed = || {
+        shared.gate.ask(&shared.clock.now(), |state| {
+            state.holding.owed().map(|owed| (owed, state.holding.kept()))
+        })
+    };
+    match owed() {
+        Some((Owed::Save, Some(kept))) => {
+            let swap = store(shared, kept.expected, &kept.tokens).await?;
+            shared.gate.ask(&shared.clock.now(), |state| match swap {
+                Swap::Done(version) => state.holding.saved(&kept.tokens, version),
+                // Somebody stored something newer: the next look finds it.
+                Swap::Moved => state.holding.overtaken(&kept.tokens),
+            });
+        }
+        Some((Owed::Bury, _)) => {
+            let _ = bounded(limit, shared.store.compare_and_bury(Expected::Any)).await?;
+            shared.gate.ask(&shared.clock.now(), |state| state.holding.buried());
+        }
+        Some((Owed::Save, None)) | None => return Ok(()),
+    }
+    shared.tell(Event::Persisted);
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! What a session can be told, with the defaults.
+
+use std::time::Duration;
+
+use crate::lifecycle::{Backoff, Policy};
+
+/// What to do when a token request may have been processed and no usable answer came.
+///
+/// A server with a grace window repeats the pair when it is asked again with the same refresh token, and
+/// one that never processed the request gives the first. A strict one revokes the family, but there the
+/// session was lost with the answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AmbiguousPolicy {
+    /// Send the same refresh token once more, at once.
+    #[default]
+    RetryOnce,
+    /// Do not send it again in this refresh; the error says
+    /// [`was_ambiguous`](crate::RefreshError::was_ambiguous).
+    Surface,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) policy: Policy,
+    pub(crate) patience: Duration,
+    pub(crate) answer: Duration,
+    pub(crate) flight: Duration,
+    pub(crate) attempts: u32,
+    pub(crate) retry: Backoff,
+    pub(crate) ambiguous: AmbiguousPolicy,
+    pub(crate) store: Duration,
+    pub(crate) owed: Backoff,
+    pub(crate) owed_for: Duration,
+    pub(crate) revoke: Duration,
+    pub(crate) expiry_from_jwt: bool,
+    pub(crate) issuer: Option<String>,
+    pub(crate) account: Option<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            policy: Policy::default(),
+            patience: Duration::from_secs(10),
+            answer: Duration::from_secs(30),
+            flight: Duration::from_secs(60),
+            attempts: 3,
+            retry: Backoff { first: Duration::from_millis(200), most: Duration::from_secs(5) },
+            ambiguous: AmbiguousPolicy::default(),
+            store: Duration::from_secs(5),
+            owed: Backoff { first: Duration::from_secs(1), most: Duration::from_secs(60) },
+            owed_for: Duration::from_secs(15 * 60),
+            revoke: Duration::from_secs(10),
+            expiry_from_jwt: false,
+            issuer: None,
+            account: None,
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Where tokens come from: spend what is held, return a new set, or say how it failed.
+
+mod refresh_token;
+mod source_fn;
+mod token_endpoint;
+
+use std::{future::Future, pin::Pin};
+
+use crate::{AccessToken, RefreshError, RefreshToken, TokenSet};
+
+pub use self::{
+    refresh_token::RefreshTokenGrant,
+    source_fn::{SourceFn, source_fn},
+    token_endpoint::InvalidEndpoint,
+};
+
+/// Gets new tokens for a [`Session`](crate::Session).
+///
+/// One call is one attempt. The session sees to the rest: that one refresh runs however many requests
+/// need it, that attempts are repeated where nothing can have been spent, that an answer is listened to
+/// for a bounded time, and that what came back is saved before it is used.
+///
+/// The call runs on a task of its own. It is dropped only when the session gave up on it or the runtime
+/// ends. A source must not send its request through the stack that it serves: the session tells by a
+/// typed error if it does.
+///
+/// | how the attempt went | what to return |
+/// |---|---|
+/// | new tokens | `Ok`; what the answer leaves out (refresh token, scope) stays as it was |
+/// | 429, 503, or the request never left | [`RefreshError::transient`], with the server's `Retry-After` |
+/// | the grant is dead | [`RefreshError::rejected`] |
+/// | it may have been processed, and no usable answer came | [`RefreshError::ambiguous`] |
+/// | the client is at fault | [`RefreshError::misconfigured`] |
+///
+/// ```
+/// use tower_reauth::{AccessToken, Held, RefreshError, TokenSet, TokenSource};
+///
+/// struct Vault;
+///
+/// impl TokenSource for Vault {
+///     async fn refresh(&self, held: Held) -> Result<TokenSet, RefreshError> {
+///         # async fn ask_the_vault() -> Result<String, std::io::Error> { Ok("s.token".into()) }
+///         let _role = held.scope();
+///         let token = ask_the_vault().await.map_err(|_| RefreshError::transient())?;
+///         let token = AccessToken::new(token).map_err(|_| RefreshError::misconfigured())?;
+///         Ok(TokenSet::new(token))
+///     }
+///
+///     fn spends_refresh_token(&self) -> bool {
+///         false
+///     }
+/// }
+/// ```
+pub trait TokenSource: Send + Sync + 'static {
+    /// Spend what is held, and return a new set.
+    ///
+    /// # Errors
+    ///
+    /// A [`RefreshError`] that says how the attempt failed, as in the table above.
+    fn refresh(&self, held: Held) -> impl Future<Output = Result<TokenSet, RefreshError>> + Send;
+
+    /// Tell the issuer that these tokens are no longer used (RFC 7009): after a logout, and for a pair
+    /// that lost against a login or a logout.
+    ///
+    /// Default: nothing.
+    ///
+    /// # Errors
+    ///
+    /// A [`RefreshError`], which is reported as an event; the tokens are forgotten all the same.
+    fn revoke(&self, _tokens: TokenSet) -> impl Future<Output = Result<(), RefreshError>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Whether a refresh spends a refresh token, so that there is something to lose: it cannot start
+    /// from nothing, and its verdict ends the session.
+    ///
+    /// Default: `true`.
+    fn spends_refresh_token(&self) -> bool {
+        true
+    }
+
+    /// Whose tokens these are: a record of another issuer is left alone.
+    ///
+    /// Default: unknown, which matches only records that name none.
+    fn issuer(&self) -> Option<String> {
+        None
+    }
+}
+
+/// What the session holds when it asks its source for a refresh.
+#[derive(Clone, Debug)]
+pub struct Held(Option<TokenSet>);
+
+impl Held {
+    pub(crate) fn new(tokens: Option<TokenSet>) -> Self {
+        Self(tokens)
+    }
+
+    /// The refresh token to spend. Always there if [`TokenSource::spends_refresh_token`] says so.
+    #[must_use]
+    pub fn refresh_token(&self) -> Option<&RefreshToken> {
+        self.0.as_ref()?.refresh()
+    }
+
+    /// The newest access token, which has expired or will soon. `None` at a first start.
+    #[must_use]
+    pub fn access_token(&self) -> Option<&AccessToken> {
+        Some(self.0.as_ref()?.access())
+    }
+
+    /// The scope that was granted, where it is known.
+    #[must_use]
+    pub fn scope(&self) -> Option<&str> {
+        self.0.as_ref()?.granted_scope()
+    }
+}
+
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// [`TokenSource`] behind a pointer, so that a session has no type parameter.
+pub(crate) trait DynSource: Send + Sync {
+    fn refresh(&self, held: Held) -> BoxFuture<'_, Result<TokenSet, RefreshError>>;
+    fn revoke(&self, tokens: TokenSet) -> BoxFuture<'_, Result<(), RefreshError>>;
+    fn spends_refresh_token(&self) -> bool;
+}
+
+impl<S: TokenSource> DynSource for S {
+    fn refresh(&self, held: Held) -> BoxFuture<'_, Result<TokenSet, RefreshError>> {
+        Box::pin(TokenSource::refresh(self, held))
+    }
+
+    fn revoke(&self, tokens: TokenSet) -> BoxFuture<'_, Result<(), RefreshError>> {
+        Box::pin(TokenSource::revoke(self, tokens))
+    }
+
+    fn spends_refresh_token(&self) -> bool {
+        TokenSource::spends_refresh_token(self)
+    }
+}

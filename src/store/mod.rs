@@ -1,0 +1,159 @@
+//! Where tokens are kept between runs and shared between processes: one record, and the right to refresh it.
+
+mod error;
+mod memory;
+mod record;
+
+use std::{any::Any, fmt, future::Future, pin::Pin};
+
+pub use self::{
+    error::StoreError,
+    memory::MemoryStore,
+    record::{Entry, Record, Stored, Version},
+};
+
+/// Keeps one record: the newest tokens of one session, or the tombstone of a session that is over.
+///
+/// Two kinds of exclusion, apart from each other. The *lease* is the right to refresh, held while a
+/// token request is on its way. Each *swap* is a short atomic section of its own, so a login or a logout
+/// never waits for somebody's refresh. Nothing ever deletes a record: it is buried, so that whoever
+/// comes later can tell *logged out* from *never there* and from *lost*.
+///
+/// A session calls the store from its own tasks, and bounds each call in time. A call may be dropped at
+/// any await; a swap then has happened or not, never by half.
+///
+/// The contract that every store keeps is a suite that any store can run:
+/// `testing::store_contract`, with feature `test-util`.
+pub trait TokenStore: Send + Sync + 'static {
+    /// The record as it is now. `None`: there never was one, or it is lost.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if that cannot be told. Not being able to look is never `None`.
+    fn load(&self) -> impl Future<Output = Result<Option<Stored>, StoreError>> + Send;
+
+    /// Wait for the right to refresh, and hold it until the [`Lease`] is dropped.
+    ///
+    /// Only one lease is out at a time, across all that share the store. A holder that vanishes loses
+    /// it. A call that is dropped while it waits leaves nothing behind.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::busy`] if the store's own patience ends while another holds it;
+    /// [`StoreError::unavailable`] if it cannot be told who does.
+    fn lease(&self) -> impl Future<Output = Result<Lease, StoreError>> + Send;
+
+    /// Store `record` if what is there now is as `expected`, and say which version it became.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if it could not be stored; the old record is still there, whole.
+    fn compare_and_store(
+        &self,
+        expected: Expected,
+        record: Record,
+    ) -> impl Future<Output = Result<Swap, StoreError>> + Send;
+
+    /// Put a tombstone in place of the record if what is there now is as `expected`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if it could not be buried; the old record is still there, whole.
+    fn compare_and_bury(
+        &self,
+        expected: Expected,
+    ) -> impl Future<Output = Result<Swap, StoreError>> + Send;
+}
+
+/// What must be in the store for a swap to happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Whatever is there: a login or a logout.
+    Any,
+    /// Nothing: a seed.
+    Absent,
+    /// The record or tombstone of this version, or nothing, since a store that was emptied has lost
+    /// the record and did not end the session.
+    Version(Version),
+}
+
+impl Expected {
+    /// Whether `present`, the version of what is there now, is as expected.
+    ///
+    /// For implementers, so that all stores judge alike.
+    #[must_use]
+    pub fn admits(self, present: Option<Version>) -> bool {
+        match (self, present) {
+            (Self::Any, _) | (Self::Absent | Self::Version(_), None) => true,
+            (Self::Absent, Some(_)) => false,
+            (Self::Version(expected), Some(present)) => expected == present,
+        }
+    }
+}
+
+/// How a swap went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a swap may not have happened"]
+pub enum Swap {
+    /// It happened; this is the version of what is there now.
+    Done(Version),
+    /// Something else is there; nothing was changed.
+    Moved,
+}
+
+/// The right to refresh, given back on drop.
+///
+/// ```
+/// use tower_reauth::Lease;
+///
+/// let mutex = std::sync::Arc::new(tokio::sync::Mutex::new(()));
+/// let lease = Lease::new(mutex.clone().try_lock_owned().expect("nobody else holds it"));
+/// assert!(mutex.try_lock().is_err());
+/// drop(lease);
+/// assert!(mutex.try_lock().is_ok());
+/// ```
+#[must_use = "dropping a lease gives it back"]
+pub struct Lease {
+    _guard: Box<dyn Any + Send>,
+}
+
+impl Lease {
+    /// A lease that ends when `guard` is dropped.
+    pub fn new(guard: impl Send + 'static) -> Self {
+        Self { _guard: Box::new(guard) }
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lease")
+    }
+}
+
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// [`TokenStore`] behind a pointer, so that a session has no type parameter.
+pub(crate) trait DynStore: Send + Sync {
+    fn load(&self) -> BoxFuture<'_, Option<Stored>>;
+    fn lease(&self) -> BoxFuture<'_, Lease>;
+    fn compare_and_store(&self, expected: Expected, record: Record) -> BoxFuture<'_, Swap>;
+    fn compare_and_bury(&self, expected: Expected) -> BoxFuture<'_, Swap>;
+}
+
+impl<S: TokenStore> DynStore for S {
+    fn load(&self) -> BoxFuture<'_, Option<Stored>> {
+        Box::pin(TokenStore::load(self))
+    }
+
+    fn lease(&self) -> BoxFuture<'_, Lease> {
+        Box::pin(TokenStore::lease(self))
+    }
+
+    fn compare_and_store(&self, expected: Expected, record: Record) -> BoxFuture<'_, Swap> {
+        Box::pin(TokenStore::compare_and_store(self, expected, record))
+    }
+
+    fn compare_and_bury(&self, expected: Expected) -> BoxFuture<'_, Swap> {
+        Box::pin(TokenStore::compare_and_bury(self, expected))
+    }
+}

@@ -1,0 +1,249 @@
+//! The endpoints: requests in, answers out.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body::Body;
+use http_body_util::{BodyExt, Limited};
+use serde_json::{Map, Value, json};
+use tower::Service;
+
+use super::{
+    AuthorizationServer, Settings, State, TokenRequest,
+    ledger::{Denied, Granted, Ledger, Minted, Spent},
+};
+use crate::{
+    BoxError,
+    testing::{
+        ResponseBody,
+        fault::{Outcome, typed},
+        jwt::Millis,
+    },
+};
+
+/// No form is longer.
+const LIMIT: usize = 64 * 1024;
+
+/// In memory. It is always ready; the work begins when the future is polled.
+impl<B> Service<Request<B>> for AuthorizationServer
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<ResponseBody>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let server = self.clone();
+        Box::pin(async move {
+            // The last segment alone: an issuer may have a path, and a proxy may add one.
+            match request.uri().path().rsplit('/').next() {
+                Some("token") => server.token(request).await,
+                Some("revoke") => server.revocation(request).await,
+                _ => Ok(error(StatusCode::NOT_FOUND, "not_found", "no such endpoint")),
+            }
+        })
+    }
+}
+
+impl AuthorizationServer {
+    async fn token<B>(self, request: Request<B>) -> Outcome
+    where
+        B: Body,
+        B::Error: Into<BoxError>,
+    {
+        self.state().counts.token_requests += 1;
+        let request = read(request).await?;
+        self.state().last_request = Some(request.clone());
+
+        let conduct = &self.0.conduct;
+        let turn = conduct.arrive().await;
+        match turn.instead() {
+            Some(outcome) => conduct.send(outcome).await,
+            None => conduct.answer(turn, self.exchange(&request)).await,
+        }
+    }
+
+    /// RFC 6749 §4.4.2 and §6: the grants.
+    fn exchange(&self, request: &TokenRequest) -> Response<ResponseBody> {
+        if let Some(refusal) = unfit(request) {
+            return refusal;
+        }
+        let now = self.now();
+        let mut state = self.state();
+        let scope = match request.parameter("scope") {
+            Some(asked) if !covers(&state.settings.scope, asked) => {
+                return error(StatusCode::BAD_REQUEST, "invalid_scope", "more than was granted");
+            }
+            Some(asked) => asked.to_owned(),
+            None => state.settings.scope.clone(),
+        };
+        let granted = match request.parameter("grant_type") {
+            Some("refresh_token") => match request.parameter("refresh_token") {
+                Some(token) => self.refresh(&mut state, token, now),
+                None => return invalid_request("no refresh_token"),
+            },
+            Some("client_credentials") => Ok(self.client_credentials(&mut state, request, now)),
+            Some(_) => {
+                let code = "unsupported_grant_type";
+                return error(StatusCode::BAD_REQUEST, code, "refresh_token, client_credentials");
+            }
+            None => return invalid_request("no grant_type"),
+        };
+        match granted {
+            Ok(granted) => {
+                state.counts.refreshes += 1;
+                tokens(granted, &scope, now, &state.settings.omit)
+            }
+            Err(denied) => {
+                let why = match denied {
+                    Denied::Unknown => "no such refresh token",
+                    Denied::Revoked => "the refresh token was revoked",
+                    Denied::Reused => "the refresh token was spent before",
+                };
+                error(StatusCode::BAD_REQUEST, "invalid_grant", why)
+            }
+        }
+    }
+
+    fn refresh(&self, state: &mut State, token: &str, now: Millis) -> Result<Granted, Denied> {
+        let State { ledger, settings, counts, .. } = state;
+        let mint = |ledger: &mut Ledger| self.mint_for_answer(ledger, settings, "user", now);
+        match ledger.spend(token, self.0.clock.now().mono, settings.rules, mint) {
+            Ok(Spent::Rotated(granted)) => {
+                counts.rotations += 1;
+                Ok(granted)
+            }
+            Ok(Spent::Kept(granted)) => Ok(granted),
+            Ok(Spent::Repeated(granted)) => {
+                counts.repeats += 1;
+                Ok(granted)
+            }
+            Err(denied) => {
+                counts.reused += usize::from(denied == Denied::Reused);
+                Err(denied)
+            }
+        }
+    }
+
+    fn client_credentials(
+        &self,
+        state: &mut State,
+        request: &TokenRequest,
+        now: Millis,
+    ) -> Granted {
+        let State { ledger, settings, .. } = state;
+        let client = request.parameter("client_id").unwrap_or("client");
+        let access = self.mint_for_answer(ledger, settings, client, now);
+        ledger.grant(access)
+    }
+
+    fn mint_for_answer(
+        &self,
+        ledger: &mut Ledger,
+        settings: &Settings,
+        subject: &str,
+        now: Millis,
+    ) -> Minted {
+        if settings.already_expired {
+            let expiry = now.plus_seconds(-1);
+            return self.mint(ledger, settings, subject, expiry.before(settings.lifetime), expiry);
+        }
+        self.mint(ledger, settings, subject, now, now.after(settings.lifetime))
+    }
+
+    /// RFC 7009 §2: also a token that nobody knows is answered 200.
+    async fn revocation<B>(self, request: Request<B>) -> Outcome
+    where
+        B: Body,
+        B::Error: Into<BoxError>,
+    {
+        let request = read(request).await?;
+        if let Some(refusal) = unfit(&request) {
+            return Ok(refusal);
+        }
+        let Some(token) = request.parameter("token") else {
+            return Ok(invalid_request("no token"));
+        };
+        self.revoke(token);
+        Ok(Response::new(ResponseBody::whole("")))
+    }
+}
+
+async fn read<B>(request: Request<B>) -> Result<TokenRequest, BoxError>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    let (head, body) = request.into_parts();
+    let body = Limited::new(body, LIMIT).collect().await?.to_bytes();
+    Ok(TokenRequest::new(head, &body))
+}
+
+/// The refusal of what is no request of a client to either endpoint.
+fn unfit(request: &TokenRequest) -> Option<Response<ResponseBody>> {
+    if request.method() != Method::POST {
+        let mut response =
+            error(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", "only POST will do");
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+        return Some(response);
+    }
+    if let Some(flaw) = request.flaw() {
+        return Some(invalid_request(flaw));
+    }
+    let anonymous = !request.names_client();
+    anonymous.then(|| error(StatusCode::UNAUTHORIZED, "invalid_client", "no client is named"))
+}
+
+fn covers(granted: &str, asked: &str) -> bool {
+    asked.split(' ').all(|value| granted.split(' ').any(|granted| granted == value))
+}
+
+/// RFC 6749 §5.1.
+fn tokens(granted: Granted, scope: &str, now: Millis, omit: &[&str]) -> Response<ResponseBody> {
+    let Granted { access, refresh } = granted;
+    let left = access.expiry.since(now);
+    let expires_in = match left.subsec_millis() {
+        0 => json!(left.as_secs()),
+        _ => json!(left.as_millis() as f64 / 1000.0),
+    };
+    let mut members = Map::new();
+    members.insert("access_token".into(), access.token.into());
+    members.insert("token_type".into(), "Bearer".into());
+    members.insert("expires_in".into(), expires_in);
+    if let Some(refresh) = refresh {
+        members.insert("refresh_token".into(), refresh.into());
+    }
+    members.insert("scope".into(), scope.into());
+    members.retain(|name, _| !omit.contains(&name.as_str()));
+    json_answer(StatusCode::OK, members)
+}
+
+/// RFC 6749 §5.2.
+fn error(status: StatusCode, code: &str, description: &str) -> Response<ResponseBody> {
+    let mut members = Map::new();
+    members.insert("error".into(), code.into());
+    members.insert("error_description".into(), description.into());
+    json_answer(status, members)
+}
+
+fn invalid_request(description: &str) -> Response<ResponseBody> {
+    error(StatusCode::BAD_REQUEST, "invalid_request", description)
+}
+
+fn json_answer(status: StatusCode, members: Map<String, Value>) -> Response<ResponseBody> {
+    let mut response = typed(status, "application/json", Value::Object(members).to_string());
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    response
+}

@@ -1,0 +1,55 @@
+//! What an authorization server knows, and what it was told.
+
+use std::time::Duration;
+
+use super::{
+    TokenRequest,
+    ledger::{Ledger, Rules},
+};
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) ledger: Ledger,
+    pub(super) settings: Settings,
+    pub(super) counts: Counts,
+    pub(super) last_request: Option<TokenRequest>,
+}
+
+pub(super) struct Settings {
+    pub(super) lifetime: Duration,
+    pub(super) issuer: String,
+    pub(super) scope: String,
+    pub(super) rules: Rules,
+    pub(super) already_expired: bool,
+    pub(super) omit: Vec<&'static str>,
+    pub(super) skew_seconds: i64,
+}
+
+#[derive(Default)]
+pub(super) struct Counts {
+    pub(super) token_requests: usize,
+    pub(super) refreshes: usize,
+    pub(super) rotations: usize,
+    pub(super) repeats: usize,
+    pub(super) reused: usize,
+    pub(super) revocations: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            lifetime: Duration::from_secs(3600),
+            issuer: "https://auth.example.com".into(),
+            scope: "api".into(),
+            rules: Rules {
+                grace: Duration::ZERO,
+                rotate: true,
+                hand_out_refresh_token: true,
+                same_access_token: false,
+            },
+            already_expired: false,
+            omit: Vec::new(),
+            skew_seconds: 0,
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! What the crate promises, shown over its two test servers: one scenario family a file.
+
+mod coalescing;
+mod support;

@@ -1,0 +1,88 @@
+//! A session over the kit's two servers, in memory: what most scenarios begin with.
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
+use tower_reauth::{
+    AuthLayer, BoxError, RefreshLayer, RefreshTokenGrant, ReplayBody, Session, SessionBuilder,
+    testing::{AuthorizationServer, ResourceServer, ResponseBody},
+};
+
+pub(crate) const ORIGIN: &str = "https://api.example.com";
+
+pub(crate) type Body = Full<Bytes>;
+pub(crate) type Client = BoxCloneSyncService<Request<Body>, Response<ResponseBody>, BoxError>;
+
+/// Both servers, and a session that begins with a login.
+pub(crate) struct World {
+    pub(crate) authorization: AuthorizationServer,
+    pub(crate) api: ResourceServer,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let authorization = AuthorizationServer::new();
+        let api = ResourceServer::new(&authorization);
+        Self { authorization, api }
+    }
+
+    /// A grant at this world's token endpoint.
+    pub(crate) fn grant(&self) -> RefreshTokenGrant<AuthorizationServer> {
+        let endpoint = self.authorization.token_endpoint().to_string();
+        RefreshTokenGrant::new(&endpoint, "app", self.authorization.clone()).unwrap()
+    }
+
+    /// A session with a first pair as its seed, for scenarios that change more of its set-up.
+    pub(crate) fn builder(&self) -> SessionBuilder {
+        Session::builder(self.grant()).tokens(self.authorization.login()).origin(ORIGIN)
+    }
+
+    pub(crate) fn session(&self) -> Session {
+        self.builder().build().unwrap()
+    }
+
+    /// The usual stack over the resource server.
+    pub(crate) fn client(&self, session: &Session) -> Client {
+        stack(session, self.api.clone())
+    }
+}
+
+/// The usual stack over any inner service.
+pub(crate) fn stack<S, R>(
+    session: &Session,
+    inner: S,
+) -> BoxCloneSyncService<Request<Body>, Response<R>, BoxError>
+where
+    S: Service<Request<ReplayBody<Body>>, Response = Response<R>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    R: http_body::Body + Send + 'static,
+{
+    let layers = ServiceBuilder::new()
+        .layer(RefreshLayer::new(session.clone()))
+        .layer(AuthLayer::new(session.clone()))
+        .into_inner();
+    BoxCloneSyncService::new(layers.layer(inner))
+}
+
+pub(crate) fn get(path: &str) -> Request<Body> {
+    Request::get(format!("{ORIGIN}{path}")).body(Full::default()).unwrap()
+}
+
+pub(crate) fn post(path: &str, body: impl Into<Bytes>) -> Request<Body> {
+    Request::post(format!("{ORIGIN}{path}")).body(Full::new(body.into())).unwrap()
+}
+
+/// Send one request, and read its answer whole.
+pub(crate) async fn send<R>(
+    client: &BoxCloneSyncService<Request<Body>, Response<R>, BoxError>,
+    request: Request<Body>,
+) -> Result<Response<Bytes>, BoxError>
+where
+    R: http_body::Body<Error = BoxError> + Send + 'static,
+    R::Data: Send,
+{
+    let (head, body) = client.clone().oneshot(request).await?.into_parts();
+    Ok(Response::from_parts(head, body.collect().await?.to_bytes()))
+}
