@@ -128,7 +128,7 @@ async fn an_early_401_and_the_replay_carries_every_byte_once() {
         drop(early.response);
         let replayed = send(version, pipe, "/ok", second, &arrived).await;
         assert_eq!(replayed.response.status(), StatusCode::OK);
-        kept.release();
+        drop(kept);
 
         let mut complete = 0;
         // The end of the first connection, so that nothing more of it can arrive.

@@ -604,7 +604,7 @@ fn the_caller_is_gone_and_the_upload_goes_on() {
 }
 
 #[test]
-fn an_accepted_response_lets_go_of_what_was_sent_and_thaws() {
+fn what_was_sent_is_let_go_once_no_replay_can_come() {
     let (sent, unsent) = (Bytes::from(vec![1; 500]), Bytes::from(vec![2; 500]));
     let author = Author::new([Step::Data(sent.clone()), Step::Data(unsent.clone())]);
     let (kept, first) = keep(author.body(), MIB);
@@ -612,6 +612,7 @@ fn an_accepted_response_lets_go_of_what_was_sent_and_thaws() {
     assert_eq!(first.data(), sent);
     kept.freeze();
     first.pends();
+    kept.thaw();
     drop(kept);
     assert!(first.0.is_woken());
     assert!(sent.is_unique() && !unsent.is_unique());

@@ -214,7 +214,7 @@ fn act(shared: &Shared, event: Event, inside: bool) {
             let kept = world.kept.take();
             world.frozen &= kept.is_none();
             drop(world);
-            kept.into_iter().for_each(Kept::release);
+            kept.iter().for_each(Kept::thaw);
         }
         Event::DropKept => {
             world.abandoned |= world.is_frozen();
