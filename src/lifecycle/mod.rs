@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!            admit / challenge                        finish(Fresh)
-//! Unread ───────────────────────▶ a ticket is out ─────────────────▶ Ready ──┐
+//! Ready, unread ────────────────▶ a ticket is out ─────────────────▶ Ready ──┐
 //!                                   ▲   ▲   │  finish(Failed)                │ admit in the early window,
 //!                 cool-down is over │   │   ├────────────────▶ Cooling       │ on a dead or challenged token
 //!                 ──────────────────┘   │   │  finish(Over)                  │
@@ -149,8 +149,6 @@ const REFUSALS_KEPT: usize = 64;
 
 #[derive(Debug)]
 enum Standing {
-    /// The store was not read yet.
-    Unread,
     Ready,
     Cooling {
         until: Instant,
@@ -171,6 +169,8 @@ struct LookUps {
 pub(crate) struct Lifecycle {
     policy: Policy,
     standing: Standing,
+    /// The store was read, or a login made that needless.
+    loaded: bool,
     token: Option<Token>,
     newest: Generation,
     flight: Option<Serial>,
@@ -187,7 +187,8 @@ impl Lifecycle {
     pub(crate) fn new(policy: Policy) -> Self {
         Self {
             policy,
-            standing: Standing::Unread,
+            standing: Standing::Ready,
+            loaded: false,
             token: None,
             newest: Generation(0),
             flight: None,
@@ -289,10 +290,10 @@ impl Lifecycle {
         if self.closed {
             return Decision::Fail(RefreshError::new(Kind::Closed));
         }
-        match (self.flight, &self.standing) {
-            (Some(serial), _) => Decision::Wait(serial),
-            (None, Standing::Unread) => Decision::Refresh(self.issue(Purpose::Load)),
-            (None, _) => Decision::Refresh(self.issue(Purpose::LookUp)),
+        match self.flight {
+            Some(serial) => Decision::Wait(serial),
+            None if self.loaded => Decision::Refresh(self.issue(Purpose::LookUp)),
+            None => Decision::Refresh(self.issue(Purpose::Load)),
         }
     }
 
@@ -321,6 +322,8 @@ impl Lifecycle {
             return Settled::Disowned;
         }
         self.flight = None;
+        // After a failed first look the next refresh begins with another.
+        self.loaded |= !matches!(outcome, Outcome::Failed(_));
         match outcome {
             Outcome::Fresh(life) => {
                 self.install(life);
@@ -394,7 +397,7 @@ impl Lifecycle {
     }
 
     pub(crate) fn is_unread(&self) -> bool {
-        matches!(self.standing, Standing::Unread)
+        !self.loaded
     }
 
     /// What the snapshot may say until the machine is asked again.
@@ -443,7 +446,7 @@ impl Lifecycle {
             return Decision::Wait(serial);
         }
         let blocked = match &self.standing {
-            Standing::Unread | Standing::Ready => None,
+            Standing::Ready => None,
             Standing::Cooling { until, .. } if now.mono >= *until => None,
             Standing::Cooling { until, error } => Some(error.clone().with_retry_at(Some(*until))),
             Standing::Over(error) => Some(error.clone()),
@@ -452,8 +455,8 @@ impl Lifecycle {
             return Decision::Fail(blocked.unwrap_or_else(|| RefreshError::new(Kind::Closed)));
         }
         match blocked {
-            None if self.is_unread() => Decision::Refresh(self.issue(Purpose::Load)),
-            None => Decision::Refresh(self.issue(Purpose::Refresh(cause))),
+            None if self.loaded => Decision::Refresh(self.issue(Purpose::Refresh(cause))),
+            None => Decision::Refresh(self.issue(Purpose::Load)),
             Some(error) => {
                 let due = self.look_ups.as_ref().is_some_and(|look_ups| now.mono >= look_ups.next);
                 if due && waited.is_none() {
@@ -502,6 +505,7 @@ impl Lifecycle {
     }
 
     fn over(&mut self, error: RefreshError, now: &Now) {
+        self.loaded = true;
         self.token = None;
         self.failures = 0;
         self.brake.reset();

@@ -174,18 +174,17 @@ where
     fn challenged(&mut self, mut response: Response<R>) -> Next<B, R> {
         let Some(seen) = self.seen else { return Next::Return(response) };
         let endpoint = self.outgoing.endpoint();
-        if self.refreshed_replays >= self.limits.refreshed_replays && self.replays > 0 {
+        let Limits { refreshed_replays, replays, .. } = self.limits;
+        if self.refreshed_replays > 0 && self.refreshed_replays >= refreshed_replays {
             // The endpoint's word about itself: it marks no token dead.
-            if self.refreshed_replays > 0 {
-                self.session.refused(seen, endpoint);
-            }
+            self.session.refused(seen, endpoint);
             return self.unanswered(response, RefreshError::new(Kind::Refused));
         }
         let why_not = if !self.outgoing.is_kept() {
             NotReplayed::Asked
         } else if !self.outgoing.is_replayable() {
             NotReplayed::Body
-        } else if self.replays >= self.limits.replays {
+        } else if self.replays >= replays || refreshed_replays == 0 {
             NotReplayed::Exhausted
         } else {
             self.outgoing.freeze();

@@ -87,7 +87,8 @@ impl Flight {
     pub(crate) async fn log_in(mut self, tokens: TokenSet) -> Result<(), StoreError> {
         let shared = self.shared.clone();
         let (tokens, life) = shared.life_of_kept(tokens, shared.clock.now());
-        let kept = Kept { tokens: tokens.clone(), expected: Expected::Any, saved: false };
+        let kept =
+            Kept { tokens: tokens.clone(), expected: Expected::Any, saved: false, spent: None };
         self.minted = Some((kept, Outcome::Fresh(life)));
         let limit = shared.settings.store;
         let turn = Shared::within(limit, shared.turn.lock()).await;
@@ -121,13 +122,14 @@ impl Flight {
             Ok(found) => found,
             Err(error) => return unreadable(error).into(),
         };
-        let spends = shared.source.spends_refresh_token();
         match found {
             Found::Newer { kept, life, .. } if !life.is_dead(&shared.clock.now()) => {
                 Landing::Hold(kept, Outcome::Fresh(life))
             }
-            Found::Absent if shared.seed.is_some() => self.plant().await,
-            Found::Absent if spends => over(Kind::LoginRequired),
+            Found::Absent if shared.seed.is_some() && !self.holds() => self.plant().await,
+            Found::Absent if shared.source.spends_refresh_token() && !self.holds() => {
+                over(Kind::LoginRequired)
+            }
             Found::Foreign | Found::Tombstone if shared.seed.is_some() => {
                 shared.tell(Event::SeedRefused);
                 over(if matches!(found, Found::Foreign) {
@@ -147,13 +149,13 @@ impl Flight {
         let (tokens, life) = shared.life_of_kept(seed, shared.clock.now());
         let kept = match store(&shared, Expected::Absent, &tokens).await {
             Ok(Swap::Done(version)) => {
-                Kept { tokens, expected: Expected::Version(version), saved: true }
+                Kept { tokens, expected: Expected::Version(version), saved: true, spent: None }
             }
             // Another process was faster; the record wins.
             Ok(Swap::Moved) => return self.refresh().await,
             Err(error) => {
                 shared.tell(Event::PersistFailed(error));
-                Kept { tokens, expected: Expected::Absent, saved: false }
+                Kept { tokens, expected: Expected::Absent, saved: false, spent: None }
             }
         };
         if life.is_dead(&shared.clock.now()) {
@@ -195,7 +197,9 @@ impl Flight {
     /// The refresh proper, under the store's lease.
     async fn refresh(&mut self) -> Landing {
         let shared = self.shared.clone();
-        let left = shared.until(self.deadline);
+        // Room is left for an answer.
+        let left = shared.until(self.deadline).saturating_sub(shared.settings.answer);
+        let left = left.max(shared.settings.store);
         let mut lease = match self.unless_disowned(Shared::within(left, shared.store.lease())).await
         {
             Some(Some(Ok(lease))) => Some(lease),
@@ -357,8 +361,10 @@ impl Flight {
             attempt += 1;
             let sent = shared.clock.now();
             let held = Held::new(tokens.cloned());
-            let limit = settings.answer.min(shared.until(self.deadline));
-            let answer = Shared::within(limit, shared.serving(shared.source.refresh(held)));
+            // An answer is listened for as long as any, however late it was asked for: it may hold the
+            // only good refresh token.
+            let answer =
+                Shared::within(settings.answer, shared.serving(shared.source.refresh(held)));
             let answer = self.listening(answer, lease).await;
             let error = match answer {
                 Some(Ok(tokens)) => return Spent { result: Ok((tokens, sent)), ambiguous },
@@ -380,8 +386,9 @@ impl Flight {
                 }
                 _ => return Spent { result: Err(error), ambiguous },
             };
-            // A longer wait than the waiters' own is a cool-down, and they are told so at once.
-            if wait > (settings.patience / 2).min(shared.until(self.deadline)) {
+            // No attempt begins after the flight's time. A longer wait than the waiters' own is a cool-down, and they are told so at once.
+            let left = shared.until(self.deadline);
+            if left.is_zero() || wait > (settings.patience / 2).min(left) {
                 return Spent { result: Err(error), ambiguous };
             }
             if !wait.is_zero() && self.unless_disowned(tokio::time::sleep(wait)).await.is_none() {
@@ -404,6 +411,9 @@ impl Flight {
             Some(previous) => tokens.succeeding(&previous.tokens),
             None => tokens,
         };
+        let spent = previous
+            .and_then(|previous| previous.tokens.refresh().cloned())
+            .filter(|spent| tokens.refresh() != Some(spent));
         let (tokens, life) = shared.life_of_minted(tokens, sent);
         let now = shared.clock.now();
         let memory = shared.gate.ask(&now, |state| state.holding.kept());
@@ -422,7 +432,7 @@ impl Flight {
             revoke(&shared, tokens).await;
             return Landing::Lost;
         }
-        self.minted = Some((Kept { tokens: in_use, expected, saved: false }, outcome));
+        self.minted = Some((Kept { tokens: in_use, expected, saved: false, spent }, outcome));
         let saved = self.save(expected, &tokens).await;
         let Some((kept, outcome)) = self.minted.take() else { return Landing::Lost };
         match saved {
@@ -467,6 +477,11 @@ impl Flight {
                 _ => Ok(None),
             },
         }
+    }
+
+    fn holds(&self) -> bool {
+        let now = self.shared.clock.now();
+        self.shared.gate.ask(&now, |state| state.holding.kept().is_some())
     }
 
     fn owns(&self) -> bool {

@@ -3,7 +3,7 @@
 
 use http::HeaderValue;
 
-use crate::{AccessToken, Expected, TokenSet, Version, auth::bearer};
+use crate::{AccessToken, Expected, RefreshToken, TokenSet, Version, auth::bearer};
 
 /// Tokens and their relation to the store. It lives under the gate's lock.
 #[derive(Default)]
@@ -21,6 +21,7 @@ struct Current {
     tokens: TokenSet,
     header: HeaderValue,
     expected: Expected,
+    spent: Option<RefreshToken>,
 }
 
 /// What the store could not be told yet.
@@ -40,6 +41,8 @@ pub(crate) struct Kept {
     /// [`Expected::Any`]: a login that was not saved, which follows whatever is there.
     pub(crate) expected: Expected,
     pub(crate) saved: bool,
+    /// The refresh token that brought these tokens, if they replaced it: it is never sent again.
+    pub(crate) spent: Option<RefreshToken>,
 }
 
 impl Holding {
@@ -52,6 +55,7 @@ impl Holding {
             tokens: current.tokens.clone(),
             expected: current.expected,
             saved: self.owed != Some(Owed::Save),
+            spent: current.spent.clone(),
         })
     }
 
@@ -66,7 +70,8 @@ impl Holding {
     pub(crate) fn hold(&mut self, kept: Kept) {
         self.owed = (!kept.saved).then_some(Owed::Save);
         let header = bearer(kept.tokens.access());
-        self.current = Some(Current { tokens: kept.tokens, header, expected: kept.expected });
+        let Kept { tokens, expected, spent, .. } = kept;
+        self.current = Some(Current { tokens, header, expected, spent });
         self.discarded = None;
     }
 

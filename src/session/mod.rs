@@ -273,8 +273,8 @@ impl Session {
     }
 
     async fn landed(&self) {
-        let mut landing = Landing { shared: self.shared(), place: Place::default() };
-        std::future::poll_fn(|cx| landing.shared.gate.poll_landed(&mut landing.place, cx)).await;
+        let mut wait = LandingWait { shared: self.shared(), place: Place::default() };
+        std::future::poll_fn(|cx| wait.shared.gate.poll_landed(&mut wait.place, cx)).await;
     }
 
     fn shared(&self) -> &Arc<Shared> {
@@ -395,12 +395,12 @@ async fn detached<T: Send + 'static>(
 }
 
 /// A wait for the end of a flight, which leaves its place when dropped.
-struct Landing<'a> {
+struct LandingWait<'a> {
     shared: &'a Arc<Shared>,
     place: Place,
 }
 
-impl Drop for Landing<'_> {
+impl Drop for LandingWait<'_> {
     fn drop(&mut self) {
         self.shared.gate.leave(&mut self.place);
     }
