@@ -133,5 +133,5 @@ where
     })
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(reauth_loom)))]
 mod tests;
