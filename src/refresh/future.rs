@@ -94,8 +94,11 @@ enum Next<F, B, R> {
     Return(Response<R>),
     Fail(BoxError),
     Send(F),
-    Wait(Wait<B, R>),
+    Wait(Box<Wait<B, R>>),
 }
+
+/// A first state, the service for what comes after it, and the generation that the request goes out with.
+type Asked<F, S, B, R> = (State<F, Wait<B, R>>, S, Option<Generation>);
 
 impl<S, B, R, C> ResponseFuture<S, B, R, C>
 where
@@ -146,7 +149,7 @@ where
         clone: &S,
         session: &Session,
         request: Request<ReplayBody<B>>,
-    ) -> (State<S::Future, Wait<B, R>>, S, Option<Generation>) {
+    ) -> Asked<S::Future, S, B, R> {
         let mut waiting = session.waiting();
         if let Poll::Ready(Ok(generation)) = poll_once(|cx| waiting.poll_admitted(cx)) {
             return (State::Sending { future: ready.call(request) }, ready, Some(generation));
@@ -206,7 +209,8 @@ where
             NotReplayed::Exhausted
         } else {
             self.outgoing.freeze();
-            return Next::Wait(Wait::Renewing { waiting: self.session.waiting(), response });
+            let waiting = self.session.waiting();
+            return Next::Wait(Box::new(Wait::Renewing { waiting, response }));
         };
         self.session.challenge_beside(seen, endpoint);
         response.extensions_mut().insert(why_not);
@@ -237,7 +241,8 @@ where
             && let Some(request) = self.outgoing.again()
         {
             self.admissions += 1;
-            return Next::Wait(Wait::Admitting { waiting: self.session.waiting(), request });
+            let waiting = self.session.waiting();
+            return Next::Wait(Box::new(Wait::Admitting { waiting, request }));
         }
         Next::Fail(error)
     }
@@ -342,7 +347,7 @@ where
                     continue;
                 }
                 Next::Wait(wait) => {
-                    this.state.set(State::Waiting { wait: Box::new(wait) });
+                    this.state.set(State::Waiting { wait });
                     continue;
                 }
                 Next::Return(response) => Ok(response),

@@ -211,9 +211,8 @@ impl Flight {
             if !self.owns() {
                 return Landing::Lost;
             }
-            match self.round(&mut lease).await {
-                Some(landing) => return landing,
-                None => {}
+            if let Some(landing) = self.round(&mut lease).await {
+                return landing;
             }
         }
         unreadable(StoreError::busy()).into()
