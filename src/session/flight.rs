@@ -70,7 +70,7 @@ struct Spent {
 
 impl Flight {
     pub(crate) fn new(shared: Arc<Shared>, ticket: Ticket) -> Self {
-        let deadline = shared.clock.now().mono + shared.settings.flight;
+        let deadline = shared.clock.now().later(shared.settings.flight);
         Self { shared, ticket: Some(ticket), deadline, minted: None }
     }
 

@@ -30,7 +30,7 @@ impl Payer {
     async fn pay(&self) {
         let shared = &self.0;
         let settings = &shared.settings;
-        let end = shared.clock.now().mono + settings.owed_for;
+        let end = shared.clock.now().later(settings.owed_for);
         for step in 1.. {
             let wait = settings.owed.delay(step);
             if wait > shared.until(end) {
