@@ -1,4 +1,5 @@
 //! What the crate promises, shown over its two test servers: one scenario family a file.
 
 mod coalescing;
+mod replay;
 mod support;
