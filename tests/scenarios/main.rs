@@ -1,5 +1,6 @@
 //! What the crate promises, shown over its two test servers: one scenario family a file.
 
+mod bodies;
 mod coalescing;
 mod replay;
 mod support;
