@@ -2,5 +2,8 @@
 
 mod bodies;
 mod coalescing;
+mod origins;
+mod redirect;
 mod replay;
 mod support;
+mod web;
