@@ -2,6 +2,7 @@
 
 mod bodies;
 mod coalescing;
+mod orders;
 mod origins;
 mod redirect;
 mod replay;
