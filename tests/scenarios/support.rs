@@ -49,14 +49,16 @@ impl World {
 }
 
 /// The usual stack over any inner service.
-pub(crate) fn stack<S, R>(
+pub(crate) fn stack<S, B, R>(
     session: &Session,
     inner: S,
-) -> BoxCloneSyncService<Request<Body>, Response<R>, BoxError>
+) -> BoxCloneSyncService<Request<B>, Response<R>, BoxError>
 where
-    S: Service<Request<ReplayBody<Body>>, Response = Response<R>> + Clone + Send + Sync + 'static,
+    S: Service<Request<ReplayBody<B>>, Response = Response<R>> + Clone + Send + Sync + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send,
+    B: http_body::Body + Send + 'static,
+    B::Error: Into<BoxError>,
     R: http_body::Body + Send + 'static,
 {
     let layers = ServiceBuilder::new()
@@ -75,14 +77,15 @@ pub(crate) fn post(path: &str, body: impl Into<Bytes>) -> Request<Body> {
 }
 
 /// Send one request, and read its answer whole.
-pub(crate) async fn send<R>(
-    client: &BoxCloneSyncService<Request<Body>, Response<R>, BoxError>,
-    request: Request<Body>,
+pub(crate) async fn send<B, R>(
+    client: &BoxCloneSyncService<Request<B>, Response<R>, BoxError>,
+    request: Request<B>,
 ) -> Result<Response<Bytes>, BoxError>
 where
-    R: http_body::Body<Error = BoxError> + Send + 'static,
+    R: http_body::Body + Send + 'static,
     R::Data: Send,
+    R::Error: Into<BoxError>,
 {
     let (head, body) = client.clone().oneshot(request).await?.into_parts();
-    Ok(Response::from_parts(head, body.collect().await?.to_bytes()))
+    Ok(Response::from_parts(head, body.collect().await.map_err(Into::into)?.to_bytes()))
 }
