@@ -24,7 +24,7 @@ use crate::{
     error::Kind,
     lifecycle::{Outcome, Purpose, Settled, Ticket},
     session::{
-        events::Event,
+        events::{Event, RefreshCause},
         holding::Kept,
         look::{Found, look},
         owed,
@@ -526,7 +526,7 @@ impl Flight {
     fn land(&mut self, landing: Landing) -> Result<(), RefreshError> {
         let Some(ticket) = self.ticket.take() else { return Ok(()) };
         let shared = &self.shared;
-        let login = ticket.purpose() == Purpose::Login;
+        let cause = RefreshCause::of(ticket.purpose());
         let now = shared.clock.now();
         let mut unsaved = false;
         let settled = match landing {
@@ -552,7 +552,7 @@ impl Flight {
         match settled {
             Settled::Disowned | Settled::Quiet => Ok(()),
             Settled::Published => {
-                shared.tell(if login { Event::LoggedIn } else { Event::Refreshed });
+                shared.tell(cause.map_or(Event::LoggedIn, Event::Refreshed));
                 Ok(())
             }
             Settled::Failed(error) => {

@@ -19,7 +19,7 @@ use http::{HeaderMap, Request, header};
 pub(crate) use self::waiting::Waiting;
 pub use self::{
     builder::{BuildError, SessionBuilder},
-    events::{Event, Events},
+    events::{Event, Events, RefreshCause},
     settings::AmbiguousPolicy,
     status::Status,
 };
