@@ -1,4 +1,9 @@
 //! What the crate promises, shown over its two test servers: one scenario family a file.
 
+mod clocks;
 mod coalescing;
+mod early;
+mod expiry;
+mod faulty_store;
+mod scripted;
 mod support;
