@@ -425,10 +425,17 @@ impl Flight {
         self.minted = Some((Kept { tokens: in_use, expected, saved: false }, outcome));
         let saved = self.save(expected, &tokens).await;
         let Some((kept, outcome)) = self.minted.take() else { return Landing::Lost };
+        if !self.owns() {
+            // Taken away while they were being saved. Whoever did that has the last word in the store.
+            lease.take();
+            revoke(&shared, tokens).await;
+            return Landing::Lost;
+        }
         match saved {
             Ok(Some(expected)) => Landing::Hold(Kept { expected, saved: true, ..kept }, outcome),
             Ok(None) => {
                 // A login or a logout elsewhere came first, and wins; ours is of no use to anybody.
+                lease.take();
                 revoke(&shared, tokens).await;
                 match look(&shared).await {
                     Ok(Found::Newer { kept, life, .. }) => {
