@@ -50,8 +50,8 @@ enum Landing {
     Hold(Kept, Outcome),
     /// With none.
     Bare(Outcome),
-    /// The session is over; `buried` says whether the store knows.
-    Over { error: RefreshError, buried: bool },
+    /// The session is over; `owed` says what could not be buried in the store.
+    Over { error: RefreshError, owed: Option<Expected> },
     /// The ticket was taken away.
     Lost,
 }
@@ -319,14 +319,14 @@ impl Flight {
                 let limit = shared.settings.store;
                 let bury = bounded(limit, shared.store.compare_and_bury(expected)).await;
                 Some(match bury {
-                    Ok(Swap::Done(_)) => Landing::Over { error, buried: true },
+                    Ok(Swap::Done(_)) => Landing::Over { error, owed: None },
                     Ok(Swap::Moved) => match look(&shared).await {
                         Ok(Found::Newer { .. }) => return None,
-                        _ => Landing::Over { error, buried: true },
+                        _ => Landing::Over { error, owed: None },
                     },
                     Err(failure) => {
                         shared.tell(Event::PersistFailed(failure));
-                        Landing::Over { error, buried: false }
+                        Landing::Over { error, owed: Some(expected) }
                     }
                 })
             }
@@ -528,10 +528,10 @@ impl Flight {
                 shared.gate.finish(ticket, outcome, &now, |holding| holding.hold(kept))
             }
             Landing::Bare(outcome) => shared.gate.finish(ticket, outcome, &now, |_| {}),
-            Landing::Over { error, buried } => {
-                unsaved = !buried;
+            Landing::Over { error, owed } => {
+                unsaved = owed.is_some();
                 shared.gate.finish(ticket, Outcome::Over(error), &now, |holding| {
-                    holding.discard(!buried);
+                    holding.discard(owed);
                 })
             }
             Landing::Lost => {
@@ -583,7 +583,7 @@ impl Drop for Flight {
 }
 
 fn over(kind: Kind) -> Landing {
-    Landing::Over { error: RefreshError::new(kind), buried: true }
+    Landing::Over { error: RefreshError::new(kind), owed: None }
 }
 
 fn unreadable(error: StoreError) -> RefreshError {
