@@ -195,7 +195,8 @@ impl Flight {
     /// The refresh proper, under the store's lease.
     async fn refresh(&mut self) -> Landing {
         let shared = self.shared.clone();
-        let left = shared.until(self.deadline);
+        // A refresh token is sent only if there is time to hear the answer.
+        let left = self.spare();
         let mut lease = match self.unless_disowned(Shared::within(left, shared.store.lease())).await
         {
             Some(Some(Ok(lease))) => Some(lease),
@@ -381,7 +382,8 @@ impl Flight {
                 _ => return Spent { result: Err(error), ambiguous },
             };
             // A longer wait than the waiters' own is a cool-down, and they are told so at once.
-            if wait > (settings.patience / 2).min(shared.until(self.deadline)) {
+            let spare = self.spare();
+            if spare.is_zero() || wait > (settings.patience / 2).min(spare) {
                 return Spent { result: Err(error), ambiguous };
             }
             if !wait.is_zero() && self.unless_disowned(tokio::time::sleep(wait)).await.is_none() {
@@ -474,6 +476,13 @@ impl Flight {
                 _ => Ok(None),
             },
         }
+    }
+
+    /// The time left before the last moment to send anything.
+    fn spare(&self) -> Duration {
+        let settings = &self.shared.settings;
+        let listening = settings.answer.min(settings.flight / 2);
+        self.shared.until(self.deadline).saturating_sub(listening)
     }
 
     fn owns(&self) -> bool {
