@@ -50,8 +50,8 @@ enum Landing {
     Hold(Kept, Outcome),
     /// With none.
     Bare(Outcome),
-    /// The session is over; `buried` says whether the store knows.
-    Over { error: RefreshError, buried: bool },
+    /// The session is over; `owed` says what could not be buried in the store.
+    Over { error: RefreshError, owed: Option<Expected> },
     /// The ticket was taken away.
     Lost,
 }
@@ -197,9 +197,8 @@ impl Flight {
     /// The refresh proper, under the store's lease.
     async fn refresh(&mut self) -> Landing {
         let shared = self.shared.clone();
-        // Room is left for an answer.
-        let left = shared.until(self.deadline).saturating_sub(shared.settings.answer);
-        let left = left.max(shared.settings.store);
+        // A refresh token is sent only if there is time to hear the answer.
+        let left = self.spare();
         let mut lease = match self.unless_disowned(Shared::within(left, shared.store.lease())).await
         {
             Some(Some(Ok(lease))) => Some(lease),
@@ -322,14 +321,14 @@ impl Flight {
                 let limit = shared.settings.store;
                 let bury = bounded(limit, shared.store.compare_and_bury(expected)).await;
                 Some(match bury {
-                    Ok(Swap::Done(_)) => Landing::Over { error, buried: true },
+                    Ok(Swap::Done(_)) => Landing::Over { error, owed: None },
                     Ok(Swap::Moved) => match look(&shared).await {
                         Ok(Found::Newer { .. }) => return None,
-                        _ => Landing::Over { error, buried: true },
+                        _ => Landing::Over { error, owed: None },
                     },
                     Err(failure) => {
                         shared.tell(Event::PersistFailed(failure));
-                        Landing::Over { error, buried: false }
+                        Landing::Over { error, owed: Some(expected) }
                     }
                 })
             }
@@ -385,9 +384,9 @@ impl Flight {
                 }
                 _ => return Spent { result: Err(error), ambiguous },
             };
-            // No attempt begins after the flight's time. A longer wait than the waiters' own is a cool-down, and they are told so at once.
-            let left = shared.until(self.deadline);
-            if left.is_zero() || wait > (settings.patience / 2).min(left) {
+            // A longer wait than the waiters' own is a cool-down, and they are told so at once.
+            let spare = self.spare();
+            if spare.is_zero() || wait > (settings.patience / 2).min(spare) {
                 return Spent { result: Err(error), ambiguous };
             }
             if !wait.is_zero() && self.unless_disowned(tokio::time::sleep(wait)).await.is_none() {
@@ -434,10 +433,17 @@ impl Flight {
         self.minted = Some((Kept { tokens: in_use, expected, saved: false, spent }, outcome));
         let saved = self.save(expected, &tokens).await;
         let Some((kept, outcome)) = self.minted.take() else { return Landing::Lost };
+        if !self.owns() {
+            // Taken away while they were being saved. Whoever did that has the last word in the store.
+            lease.take();
+            revoke(&shared, tokens).await;
+            return Landing::Lost;
+        }
         match saved {
             Ok(Some(expected)) => Landing::Hold(Kept { expected, saved: true, ..kept }, outcome),
             Ok(None) => {
                 // A login or a logout elsewhere came first, and wins; ours is of no use to anybody.
+                lease.take();
                 revoke(&shared, tokens).await;
                 match look(&shared).await {
                     Ok(Found::Newer { kept, life, .. }) => {
@@ -481,6 +487,13 @@ impl Flight {
     fn holds(&self) -> bool {
         let now = self.shared.clock.now();
         self.shared.gate.ask(&now, |state| state.holding.kept().is_some())
+    }
+
+    /// The time left before the last moment to send anything.
+    fn spare(&self) -> Duration {
+        let settings = &self.shared.settings;
+        let listening = settings.answer.min(settings.flight / 2);
+        self.shared.until(self.deadline).saturating_sub(listening)
     }
 
     fn owns(&self) -> bool {
@@ -535,10 +548,10 @@ impl Flight {
                 shared.gate.finish(ticket, outcome, &now, |holding| holding.hold(kept))
             }
             Landing::Bare(outcome) => shared.gate.finish(ticket, outcome, &now, |_| {}),
-            Landing::Over { error, buried } => {
-                unsaved = !buried;
+            Landing::Over { error, owed } => {
+                unsaved = owed.is_some();
                 shared.gate.finish(ticket, Outcome::Over(error), &now, |holding| {
-                    holding.discard(!buried);
+                    holding.discard(owed);
                 })
             }
             Landing::Lost => {
@@ -590,7 +603,7 @@ impl Drop for Flight {
 }
 
 fn over(kind: Kind) -> Landing {
-    Landing::Over { error: RefreshError::new(kind), buried: true }
+    Landing::Over { error: RefreshError::new(kind), owed: None }
 }
 
 fn unreadable(error: StoreError) -> RefreshError {

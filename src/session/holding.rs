@@ -29,8 +29,9 @@ struct Current {
 pub(crate) enum Owed {
     /// The tokens held, which follow the record of the version that is held.
     Save,
-    /// A tombstone.
-    Bury,
+    /// A tombstone in place of this record. A logout buries whatever is there, a verdict only the
+    /// record it was about.
+    Bury(Expected),
 }
 
 /// Tokens as they are handed to and from a flight.
@@ -76,8 +77,8 @@ impl Holding {
     }
 
     /// The session is over: nothing that was held is used again.
-    pub(crate) fn discard(&mut self, bury: bool) -> Option<TokenSet> {
-        self.owed = bury.then_some(Owed::Bury);
+    pub(crate) fn discard(&mut self, bury: Option<Expected>) -> Option<TokenSet> {
+        self.owed = bury.map(Owed::Bury);
         let tokens = self.current.take().map(|current| current.tokens);
         if tokens.is_some() {
             self.discarded = tokens.clone();
@@ -102,8 +103,8 @@ impl Holding {
         }
     }
 
-    pub(crate) fn buried(&mut self) {
-        if self.owed == Some(Owed::Bury) {
+    pub(crate) fn buried(&mut self, expected: Expected) {
+        if self.owed == Some(Owed::Bury(expected)) {
             self.owed = None;
         }
     }

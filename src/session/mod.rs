@@ -25,7 +25,7 @@ pub use self::{
 };
 use self::{flight::Flight, gate::Place, holding::Owed, shared::Shared};
 use crate::{
-    AccessToken, NoAuth, RefreshError, StoreError, TokenSet, TokenSource,
+    AccessToken, Expected, NoAuth, RefreshError, StoreError, TokenSet, TokenSource,
     error::Kind,
     lifecycle::{Decision, Endpoint, Generation},
 };
@@ -164,7 +164,7 @@ impl Session {
     /// process may still use the record.
     pub async fn logout(&self) -> Result<(), StoreError> {
         let shared = self.shared();
-        let bury = shared.source.spends_refresh_token();
+        let bury = shared.source.spends_refresh_token().then_some(Expected::Any);
         let now = shared.clock.now();
         let (tokens, first) = shared.gate.change(&now, |state| {
             let first = !state.life.over_because().is_some_and(RefreshError::is_logged_out);
@@ -267,7 +267,7 @@ impl Session {
             (Err(error), Some(Owed::Save)) => {
                 Err(Unsaved { tokens: kept.map(|kept| kept.tokens), error })
             }
-            (Err(error), Some(Owed::Bury)) => Err(Unsaved { tokens: None, error }),
+            (Err(error), Some(Owed::Bury(_))) => Err(Unsaved { tokens: None, error }),
             _ => Ok(()),
         }
     }

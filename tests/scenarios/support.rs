@@ -1,12 +1,16 @@
 //! A session over the kit's two servers, in memory: what most scenarios begin with.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use futures::{FutureExt, StreamExt};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
 use tower_reauth::{
-    AuthLayer, BoxError, RefreshLayer, RefreshTokenGrant, ReplayBody, Session, SessionBuilder,
-    testing::{AuthorizationServer, ResourceServer, ResponseBody},
+    AuthLayer, BoxError, Event, Events, RefreshError, RefreshLayer, RefreshTokenGrant, ReplayBody,
+    Session, SessionBuilder,
+    testing::{AuthorizationServer, ManualClock, ResourceServer, ResponseBody},
 };
 
 pub(crate) const ORIGIN: &str = "https://api.example.com";
@@ -23,6 +27,13 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new() -> Self {
         let authorization = AuthorizationServer::new();
+        let api = ResourceServer::new(&authorization);
+        Self { authorization, api }
+    }
+
+    /// Both servers, by this clock.
+    pub(crate) fn by(clock: &ManualClock) -> Self {
+        let authorization = AuthorizationServer::with_clock(clock.clock());
         let api = ResourceServer::new(&authorization);
         Self { authorization, api }
     }
@@ -88,4 +99,24 @@ where
 {
     let (head, body) = client.clone().oneshot(request).await?.into_parts();
     Ok(Response::from_parts(head, body.collect().await.map_err(Into::into)?.to_bytes()))
+}
+
+/// Let every task go as far as it can. Time must be paused.
+pub(crate) async fn settle() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+/// The events that are there by now.
+pub(crate) fn told(events: &mut Events) -> Vec<Event> {
+    std::iter::from_fn(|| events.next().now_or_never().flatten()).collect()
+}
+
+/// The session's error, where nothing was sent.
+pub(crate) fn unsent<T: std::fmt::Debug>(result: Result<T, BoxError>) -> RefreshError {
+    *result.expect_err("nothing is sent").downcast().expect("the session's error")
+}
+
+/// The session's error beside a challenge that could not be answered.
+pub(crate) fn unanswered<T>(response: &Response<T>) -> RefreshError {
+    response.extensions().get::<RefreshError>().expect("the session's error").clone()
 }
