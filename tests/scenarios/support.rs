@@ -3,9 +3,11 @@
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
+use tokio::task::JoinHandle;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
 use tower_reauth::{
-    AuthLayer, BoxError, RefreshLayer, RefreshTokenGrant, ReplayBody, Session, SessionBuilder,
+    AuthLayer, BoxError, Entry, MemoryStore, RefreshError, RefreshLayer, RefreshTokenGrant,
+    ReplayBody, Session, SessionBuilder, TokenSet, TokenSource, TokenStore,
     testing::{AuthorizationServer, ResourceServer, ResponseBody},
 };
 
@@ -35,7 +37,12 @@ impl World {
 
     /// A session with a first pair as its seed, for scenarios that change more of its set-up.
     pub(crate) fn builder(&self) -> SessionBuilder {
-        Session::builder(self.grant()).tokens(self.authorization.login()).origin(ORIGIN)
+        self.builder_over(self.grant())
+    }
+
+    /// The same over another source.
+    pub(crate) fn builder_over(&self, source: impl TokenSource) -> SessionBuilder {
+        Session::builder(source).tokens(self.authorization.login()).origin(ORIGIN)
     }
 
     pub(crate) fn session(&self) -> Session {
@@ -85,4 +92,35 @@ where
 {
     let (head, body) = client.clone().oneshot(request).await?.into_parts();
     Ok(Response::from_parts(head, body.collect().await?.to_bytes()))
+}
+
+/// Send so many requests at once, each from a task of its own.
+pub(crate) fn send_all(
+    client: &Client,
+    requests: impl IntoIterator<Item = Request<Body>>,
+) -> Vec<JoinHandle<Result<Response<Bytes>, BoxError>>> {
+    let send_one = |request| {
+        let client = client.clone();
+        tokio::spawn(async move { send(&client, request).await })
+    };
+    requests.into_iter().map(send_one).collect()
+}
+
+/// Why a challenge was handed out.
+pub(crate) fn why<R>(response: &Response<R>) -> &RefreshError {
+    response.extensions().get().expect("a challenge that was handed out says why")
+}
+
+/// Why a request was not sent.
+pub(crate) fn unsent<R>(result: Result<Response<R>, BoxError>) -> RefreshError {
+    let error = result.err().expect("the request was sent");
+    error.downcast_ref::<RefreshError>().expect("an error of the session").clone()
+}
+
+/// The tokens in a store. `None`: no record, or a tombstone.
+pub(crate) async fn stored(store: &MemoryStore) -> Option<TokenSet> {
+    match store.load().await.unwrap()?.entry {
+        Entry::Live(record) => Some(record.tokens().clone()),
+        Entry::Tombstone => None,
+    }
 }
