@@ -95,7 +95,7 @@ async fn a_waiter_that_leaves_takes_its_request_and_its_waker_with_it() {
     let others = send_all(&client, (0..5).map(|_| get("/other")));
     answers.until_held(1).await;
     let (request, trace) = traced(post("/left", "body"));
-    let (waker, wakes) = futures_test_waker();
+    let (waker, wakes) = counted_waker();
     let mut waiter = Box::pin(client.clone().oneshot(request));
     assert_pending!(waiter.as_mut().poll(&mut Context::from_waker(&waker)));
     assert!(Arc::strong_count(&wakes) > 2, "the wait-list has a clone of the waker");
@@ -120,7 +120,7 @@ impl std::task::Wake for Counted {
 }
 
 /// A waker whose clones can be counted.
-fn futures_test_waker() -> (std::task::Waker, Arc<Counted>) {
+fn counted_waker() -> (std::task::Waker, Arc<Counted>) {
     let wakes = Arc::new(Counted);
     (Arc::clone(&wakes).into(), wakes)
 }
@@ -297,6 +297,7 @@ async fn a_request_dropped_while_it_is_sent_is_gone() {
 }
 
 /// A challenge whose body never ends, or an answer.
+#[derive(Debug)]
 enum Answer {
     Whole(ResponseBody),
     Endless,
