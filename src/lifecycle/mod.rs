@@ -171,6 +171,8 @@ struct LookUps {
 pub(crate) struct Lifecycle {
     policy: Policy,
     standing: Standing,
+    /// The store was read. Until then, through every failure, a refresh begins with that.
+    loaded: bool,
     token: Option<Token>,
     newest: Generation,
     flight: Option<Serial>,
@@ -188,6 +190,7 @@ impl Lifecycle {
         Self {
             policy,
             standing: Standing::Unread,
+            loaded: false,
             token: None,
             newest: Generation(0),
             flight: None,
@@ -289,10 +292,10 @@ impl Lifecycle {
         if self.closed {
             return Decision::Fail(RefreshError::new(Kind::Closed));
         }
-        match (self.flight, &self.standing) {
-            (Some(serial), _) => Decision::Wait(serial),
-            (None, Standing::Unread) => Decision::Refresh(self.issue(Purpose::Load)),
-            (None, _) => Decision::Refresh(self.issue(Purpose::LookUp)),
+        match self.flight {
+            Some(serial) => Decision::Wait(serial),
+            None if self.loaded => Decision::Refresh(self.issue(Purpose::LookUp)),
+            None => Decision::Refresh(self.issue(Purpose::Load)),
         }
     }
 
@@ -308,6 +311,7 @@ impl Lifecycle {
 
     pub(crate) fn log_out(&mut self, now: &Now) {
         self.flight = None;
+        self.loaded = true;
         self.over(RefreshError::new(Kind::LoggedOut), now);
     }
 
@@ -321,6 +325,7 @@ impl Lifecycle {
             return Settled::Disowned;
         }
         self.flight = None;
+        self.loaded |= !matches!(outcome, Outcome::Failed(_) | Outcome::Unchanged);
         match outcome {
             Outcome::Fresh(life) => {
                 self.install(life);
@@ -452,8 +457,8 @@ impl Lifecycle {
             return Decision::Fail(blocked.unwrap_or_else(|| RefreshError::new(Kind::Closed)));
         }
         match blocked {
-            None if self.is_unread() => Decision::Refresh(self.issue(Purpose::Load)),
-            None => Decision::Refresh(self.issue(Purpose::Refresh(cause))),
+            None if self.loaded => Decision::Refresh(self.issue(Purpose::Refresh(cause))),
+            None => Decision::Refresh(self.issue(Purpose::Load)),
             Some(error) => {
                 let due = self.look_ups.as_ref().is_some_and(|look_ups| now.mono >= look_ups.next);
                 if due && waited.is_none() {
