@@ -332,9 +332,13 @@ async fn a_request_dropped_while_its_challenge_drains_is_not_replayed() {
             async move {
                 let response = api.call(request).await?;
                 let refused = response.status() == StatusCode::UNAUTHORIZED;
-                Ok::<Response<Answer>, tower_reauth::BoxError>(response.map(|body| {
-                    if refused { Answer::Endless } else { Answer::Whole(body) }
-                }))
+                Ok::<Response<Answer>, tower_reauth::BoxError>(
+                    response.map(
+                        |body| {
+                            if refused { Answer::Endless } else { Answer::Whole(body) }
+                        },
+                    ),
+                )
             }
         }),
     );

@@ -136,12 +136,7 @@ struct Calls {
 
 impl<S> UnrulySource<S> {
     pub(crate) fn new(inner: S) -> Self {
-        Self {
-            inner,
-            refresh: Moods::default(),
-            revoke: Moods::default(),
-            calls: Arc::default(),
-        }
+        Self { inner, refresh: Moods::default(), revoke: Moods::default(), calls: Arc::default() }
     }
 
     /// How often it was asked for tokens.
