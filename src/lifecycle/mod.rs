@@ -320,6 +320,7 @@ impl Lifecycle {
 
     pub(crate) fn log_out(&mut self, now: &Now) {
         self.flight = None;
+        self.loaded = true;
         self.over(RefreshError::new(Kind::LoggedOut), now);
     }
 

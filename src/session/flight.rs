@@ -24,6 +24,7 @@ use crate::{
     error::Kind,
     lifecycle::{Outcome, Purpose, Settled, Ticket},
     session::{
+        caught::caught,
         events::{Event, RefreshCause},
         holding::Kept,
         look::{Found, look},
@@ -199,10 +200,11 @@ impl Flight {
         let shared = self.shared.clone();
         // A refresh token is sent only if there is time to hear the answer.
         let left = self.spare();
-        let mut lease = match self.unless_disowned(Shared::within(left, shared.store.lease())).await
-        {
-            Some(Some(Ok(lease))) => Some(lease),
-            Some(Some(Err(error))) => return unreadable(error).into(),
+        let lease = Shared::within(left, caught(shared.store.lease()));
+        let mut lease = match self.unless_disowned(lease).await {
+            Some(Some(Some(Ok(lease)))) => Some(lease),
+            Some(Some(Some(Err(error)))) => return unreadable(error).into(),
+            Some(Some(None)) => return unreadable(StoreError::unavailable()).into(),
             Some(None) => return unreadable(StoreError::busy()).into(),
             None => return Landing::Lost,
         };
@@ -359,10 +361,10 @@ impl Flight {
             attempt += 1;
             let sent = shared.clock.now();
             let held = Held::new(tokens.cloned());
+            let limit = settings.answer.min(settings.flight);
             // An answer is listened for as long as any, however late it was asked for: it may hold the
             // only good refresh token.
-            let answer =
-                Shared::within(settings.answer, shared.serving(shared.source.refresh(held)));
+            let answer = Shared::within(limit, shared.serving(shared.source.refresh(held)));
             let answer = self.listening(answer, lease).await;
             let error = match answer {
                 Some(Ok(tokens)) => return Spent { result: Ok((tokens, sent)), ambiguous },
@@ -619,21 +621,23 @@ pub(crate) async fn store(
     bounded(shared.settings.store, shared.store.compare_and_store(expected, record)).await
 }
 
-/// A store that does not answer in time is unavailable.
+/// A store that does not answer in time, or panics, is unavailable.
 pub(crate) async fn bounded<T>(
     limit: Duration,
     call: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    Shared::within(limit, call).await.unwrap_or_else(|| Err(StoreError::unavailable()))
+    let answer = Shared::within(limit, caught(call)).await.flatten();
+    answer.unwrap_or_else(|| Err(StoreError::unavailable()))
 }
 
 /// Tell the issuer that tokens are no longer used.
 pub(crate) async fn revoke(shared: &Shared, tokens: TokenSet) {
     let limit = shared.settings.revoke;
-    let revoked = Shared::within(limit, shared.serving(shared.source.revoke(tokens))).await;
-    let failure = match revoked {
-        Some(Ok(())) => return,
-        Some(Err(error)) => error,
+    let revoking = shared.serving(shared.source.revoke(tokens));
+    let failure = match Shared::within(limit, caught(revoking)).await {
+        Some(Some(Ok(()))) => return,
+        Some(Some(Err(error))) => error,
+        Some(None) => RefreshError::new(Kind::Panicked),
         None => RefreshError::new(Kind::Unanswered),
     };
     shared.tell(Event::RevokeFailed(failure));

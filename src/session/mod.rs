@@ -1,6 +1,7 @@
 //! One session: its tokens, the one refresh that renews them, and the handle that everybody shares.
 
 mod builder;
+mod caught;
 mod events;
 mod flight;
 pub(crate) mod gate;
