@@ -1,4 +1,66 @@
 //! Silent token refresh for any tower- or hyper-based HTTP client.
+//!
+//! Two layers, and users forget that tokens exist: no request fails because a token ran out, no user is
+//! logged out by a race, a lost answer, a restart or a neighbour process, and no token reaches a host it
+//! was not meant for.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::Request;
+//! use http_body_util::Full;
+//! use tower::{ServiceBuilder, ServiceExt};
+//! use tower_reauth::{AuthLayer, RefreshLayer, RefreshTokenGrant, Session};
+//! # use tower_reauth::testing::{AuthorizationServer, ResourceServer};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_reauth::BoxError> {
+//! # let authorization = AuthorizationServer::new();
+//! # let (token_endpoint, endpoint_client) = ("https://auth.example.com/token", authorization.clone());
+//! # let (http_client, first_tokens) = (ResourceServer::new(&authorization), authorization.login());
+//! # authorization.revoke_access_tokens();
+//! let grant = RefreshTokenGrant::new(token_endpoint, "my-app", endpoint_client)?;
+//! let session = Session::builder(grant)
+//!     .tokens(first_tokens) // from the login
+//!     .origin("https://api.example.com") // the only place the access token may go
+//!     .build()?;
+//!
+//! let client = ServiceBuilder::new()
+//!     .layer(RefreshLayer::new(session.clone())) // refreshes once for all, sends again
+//!     .layer(AuthLayer::new(session.clone())) // attaches the newest access token
+//!     .service(http_client); // hyper, or your own `Service`
+//!
+//! let request = Request::post("https://api.example.com/orders").body(Full::new(Bytes::from("tea")))?;
+//! let response = client.oneshot(request).await?;
+//! assert!(response.status().is_success()); // though the token had been revoked
+//!
+//! session.close().await?; // a program that ends: joins a refresh in flight and the last save
+//! # assert_eq!(authorization.token_requests(), 1);
+//! # Ok(()) }
+//! ```
+//!
+//! # What is where
+//!
+//! | you want to | use |
+//! |---|---|
+//! | attach a token that something else keeps fresh | [`AuthLayer::from_fn`] |
+//! | refresh and send again | [`RefreshLayer`] over [`AuthLayer`], with a [`Session`] |
+//! | spend an OAuth 2.0 refresh token | [`RefreshTokenGrant`] |
+//! | get tokens in another way | [`source_fn`], [`TokenSource`] |
+//! | keep tokens between runs, or share them | [`TokenStore`] |
+//! | know when a login is needed | [`Session::events`], [`RefreshError::needs_login`] |
+//! | decide what a challenge is | [`Classify`], [`classify_fn`] |
+//! | leave one request alone | [`NoAuth`], [`NoReplay`] |
+//! | test all that | the `testing` module, with feature `test-util` |
+//!
+//! The [`manual`] says in which order layers go, when a request can be sent again, what is done about
+//! which threat, and why the defaults are what they are.
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `jwt` (default) | [`SessionBuilder::expiry_from_jwt`]: `exp` and `iat` of a JWT, without trust, to schedule by |
+//! | `redirect` | a redirect policy for `tower_http::follow_redirect` that keeps tokens at home |
+//! | `test-util` | an authorization server, a resource server and a manual clock, for tests |
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -11,14 +73,17 @@ mod extension;
 #[cfg(feature = "jwt")]
 mod jwt;
 mod lifecycle;
+pub mod manual;
 mod origin;
+#[cfg(feature = "redirect")]
+mod redirect;
 pub mod refresh;
 mod replay;
 mod session;
 mod source;
 mod store;
 mod sync;
-#[cfg(feature = "test-util")] // tokio has no sockets under loom
+#[cfg(feature = "test-util")]
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub mod testing;
 mod token;
@@ -32,11 +97,14 @@ pub use clock::Clock;
 pub use error::RefreshError;
 pub use extension::{NoAuth, NoReplay, NotReplayed};
 pub use origin::{InvalidOrigin, Origins};
+#[cfg(feature = "redirect")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redirect")))]
+pub use redirect::RedirectPolicy;
 pub use refresh::{Refresh, RefreshLayer};
 pub use replay::{MapBody, MapBodyLayer, ReplayBody, map_body};
 pub use session::{
-    AmbiguousPolicy, BuildError, Event, Events, SelectSession, Session, SessionBuilder, Status,
-    Unsaved,
+    AmbiguousPolicy, BuildError, Event, Events, RefreshCause, SelectSession, Session,
+    SessionBuilder, Status, Unsaved,
 };
 pub use source::{Held, InvalidEndpoint, RefreshTokenGrant, SourceFn, TokenSource, source_fn};
 pub use store::{
@@ -45,4 +113,11 @@ pub use store::{
 pub use token::{AccessToken, InvalidToken, RefreshToken, TokenSet};
 
 /// The error of a layer: whatever the inner service failed with, or one of this crate's own errors.
+///
+/// ```
+/// use tower_reauth::{BoxError, RefreshError};
+///
+/// let error: BoxError = RefreshError::transient().into();
+/// assert!(error.downcast_ref::<RefreshError>().is_some());
+/// ```
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

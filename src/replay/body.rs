@@ -17,9 +17,15 @@ pin_project! {
     /// The request body that the refresh layer gives to its inner service: `B`, kept for a replay as it
     /// is read.
     ///
-    /// Data are [`Bytes`], frames come as `B` gives them, and size and end are what `B` says of itself. A
-    /// replay carries the same bytes and trailers, perhaps in other frames. A send whose upload is taken
-    /// over by a replay ends in an error, never as if it were complete. It is `Send` and `Unpin` if `B` is.
+    /// Data are [`Bytes`], and frames come as `B` gives them. Its size is exact where that of `B` is, or
+    /// where all of it is known already. A replay carries the same bytes and trailers, perhaps in other
+    /// frames. A send whose upload is taken over by a replay ends in an error, never as if it were
+    /// complete. It is `Send` and `Unpin` if `B` is.
+    ///
+    /// # Errors
+    ///
+    /// The error of `B`, boxed; and an error of its own for a send that is over before its body is: its
+    /// request is sent again, or its caller is gone.
     ///
     /// A client that is generic over its body takes it as it is; for others see
     /// [`map_body`](super::map_body).

@@ -133,5 +133,5 @@ where
     })
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(reauth_loom)))]
 mod tests;

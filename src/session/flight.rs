@@ -25,7 +25,7 @@ use crate::{
     lifecycle::{Outcome, Purpose, Settled, Ticket},
     session::{
         caught::caught,
-        events::Event,
+        events::{Event, RefreshCause},
         holding::Kept,
         look::{Found, look},
         owed,
@@ -51,8 +51,8 @@ enum Landing {
     Hold(Kept, Outcome),
     /// With none.
     Bare(Outcome),
-    /// The session is over; `buried` says whether the store knows.
-    Over { error: RefreshError, buried: bool },
+    /// The session is over; `owed` says what could not be buried in the store.
+    Over { error: RefreshError, owed: Option<Expected> },
     /// The ticket was taken away.
     Lost,
 }
@@ -71,7 +71,7 @@ struct Spent {
 
 impl Flight {
     pub(crate) fn new(shared: Arc<Shared>, ticket: Ticket) -> Self {
-        let deadline = shared.clock.now().mono + shared.settings.flight;
+        let deadline = shared.clock.now().later(shared.settings.flight);
         Self { shared, ticket: Some(ticket), deadline, minted: None }
     }
 
@@ -88,7 +88,8 @@ impl Flight {
     pub(crate) async fn log_in(mut self, tokens: TokenSet) -> Result<(), StoreError> {
         let shared = self.shared.clone();
         let (tokens, life) = shared.life_of_kept(tokens, shared.clock.now());
-        let kept = Kept { tokens: tokens.clone(), expected: Expected::Any, saved: false };
+        let kept =
+            Kept { tokens: tokens.clone(), expected: Expected::Any, saved: false, spent: None };
         self.minted = Some((kept, Outcome::Fresh(life)));
         let limit = shared.settings.store;
         let turn = Shared::within(limit, shared.turn.lock()).await;
@@ -122,13 +123,14 @@ impl Flight {
             Ok(found) => found,
             Err(error) => return unreadable(error).into(),
         };
-        let spends = shared.source.spends_refresh_token();
         match found {
             Found::Newer { kept, life, .. } if !life.is_dead(&shared.clock.now()) => {
                 Landing::Hold(kept, Outcome::Fresh(life))
             }
-            Found::Absent if shared.seed.is_some() => self.plant().await,
-            Found::Absent if spends => over(Kind::LoginRequired),
+            Found::Absent if shared.seed.is_some() && !self.holds() => self.plant().await,
+            Found::Absent if shared.source.spends_refresh_token() && !self.holds() => {
+                over(Kind::LoginRequired)
+            }
             Found::Foreign | Found::Tombstone if shared.seed.is_some() => {
                 shared.tell(Event::SeedRefused);
                 over(if matches!(found, Found::Foreign) {
@@ -148,13 +150,13 @@ impl Flight {
         let (tokens, life) = shared.life_of_kept(seed, shared.clock.now());
         let kept = match store(&shared, Expected::Absent, &tokens).await {
             Ok(Swap::Done(version)) => {
-                Kept { tokens, expected: Expected::Version(version), saved: true }
+                Kept { tokens, expected: Expected::Version(version), saved: true, spent: None }
             }
             // Another process was faster; the record wins.
             Ok(Swap::Moved) => return self.refresh().await,
             Err(error) => {
                 shared.tell(Event::PersistFailed(error));
-                Kept { tokens, expected: Expected::Absent, saved: false }
+                Kept { tokens, expected: Expected::Absent, saved: false, spent: None }
             }
         };
         if life.is_dead(&shared.clock.now()) {
@@ -196,7 +198,8 @@ impl Flight {
     /// The refresh proper, under the store's lease.
     async fn refresh(&mut self) -> Landing {
         let shared = self.shared.clone();
-        let left = shared.until(self.deadline);
+        // A refresh token is sent only if there is time to hear the answer.
+        let left = self.spare();
         let lease = Shared::within(left, caught(shared.store.lease()));
         let mut lease = match self.unless_disowned(lease).await {
             Some(Some(Some(Ok(lease)))) => Some(lease),
@@ -209,9 +212,8 @@ impl Flight {
             if !self.owns() {
                 return Landing::Lost;
             }
-            match self.round(&mut lease).await {
-                Some(landing) => return landing,
-                None => {}
+            if let Some(landing) = self.round(&mut lease).await {
+                return landing;
             }
         }
         unreadable(StoreError::busy()).into()
@@ -321,14 +323,14 @@ impl Flight {
                 let limit = shared.settings.store;
                 let bury = bounded(limit, shared.store.compare_and_bury(expected)).await;
                 Some(match bury {
-                    Ok(Swap::Done(_)) => Landing::Over { error, buried: true },
+                    Ok(Swap::Done(_)) => Landing::Over { error, owed: None },
                     Ok(Swap::Moved) => match look(&shared).await {
                         Ok(Found::Newer { .. }) => return None,
-                        _ => Landing::Over { error, buried: true },
+                        _ => Landing::Over { error, owed: None },
                     },
                     Err(failure) => {
                         shared.tell(Event::PersistFailed(failure));
-                        Landing::Over { error, buried: false }
+                        Landing::Over { error, owed: Some(expected) }
                     }
                 })
             }
@@ -359,8 +361,10 @@ impl Flight {
             attempt += 1;
             let sent = shared.clock.now();
             let held = Held::new(tokens.cloned());
-            let limit = settings.answer.min(shared.until(self.deadline));
-            let answer = Shared::within(limit, shared.serving(shared.source.refresh(held)));
+            // An answer is listened for as long as any, however late it was asked for: it may hold the
+            // only good refresh token.
+            let answer =
+                Shared::within(settings.answer, shared.serving(shared.source.refresh(held)));
             let answer = self.listening(answer, lease).await;
             let error = match answer {
                 Some(Ok(tokens)) => return Spent { result: Ok((tokens, sent)), ambiguous },
@@ -383,7 +387,8 @@ impl Flight {
                 _ => return Spent { result: Err(error), ambiguous },
             };
             // A longer wait than the waiters' own is a cool-down, and they are told so at once.
-            if wait > (settings.patience / 2).min(shared.until(self.deadline)) {
+            let spare = self.spare();
+            if spare.is_zero() || wait > (settings.patience / 2).min(spare) {
                 return Spent { result: Err(error), ambiguous };
             }
             if !wait.is_zero() && self.unless_disowned(tokio::time::sleep(wait)).await.is_none() {
@@ -406,6 +411,9 @@ impl Flight {
             Some(previous) => tokens.succeeding(&previous.tokens),
             None => tokens,
         };
+        let spent = previous
+            .and_then(|previous| previous.tokens.refresh().cloned())
+            .filter(|spent| tokens.refresh() != Some(spent));
         let (tokens, life) = shared.life_of_minted(tokens, sent);
         let now = shared.clock.now();
         let memory = shared.gate.ask(&now, |state| state.holding.kept());
@@ -424,13 +432,20 @@ impl Flight {
             revoke(&shared, tokens).await;
             return Landing::Lost;
         }
-        self.minted = Some((Kept { tokens: in_use, expected, saved: false }, outcome));
+        self.minted = Some((Kept { tokens: in_use, expected, saved: false, spent }, outcome));
         let saved = self.save(expected, &tokens).await;
         let Some((kept, outcome)) = self.minted.take() else { return Landing::Lost };
+        if !self.owns() {
+            // Taken away while they were being saved. Whoever did that has the last word in the store.
+            lease.take();
+            revoke(&shared, tokens).await;
+            return Landing::Lost;
+        }
         match saved {
             Ok(Some(expected)) => Landing::Hold(Kept { expected, saved: true, ..kept }, outcome),
             Ok(None) => {
                 // A login or a logout elsewhere came first, and wins; ours is of no use to anybody.
+                lease.take();
                 revoke(&shared, tokens).await;
                 match look(&shared).await {
                     Ok(Found::Newer { kept, life, .. }) => {
@@ -469,6 +484,18 @@ impl Flight {
                 _ => Ok(None),
             },
         }
+    }
+
+    fn holds(&self) -> bool {
+        let now = self.shared.clock.now();
+        self.shared.gate.ask(&now, |state| state.holding.kept().is_some())
+    }
+
+    /// The time left before the last moment to send anything.
+    fn spare(&self) -> Duration {
+        let settings = &self.shared.settings;
+        let listening = settings.answer.min(settings.flight / 2);
+        self.shared.until(self.deadline).saturating_sub(listening)
     }
 
     fn owns(&self) -> bool {
@@ -514,7 +541,7 @@ impl Flight {
     fn land(&mut self, landing: Landing) -> Result<(), RefreshError> {
         let Some(ticket) = self.ticket.take() else { return Ok(()) };
         let shared = &self.shared;
-        let login = ticket.purpose() == Purpose::Login;
+        let cause = RefreshCause::of(ticket.purpose());
         let now = shared.clock.now();
         let mut unsaved = false;
         let settled = match landing {
@@ -523,10 +550,10 @@ impl Flight {
                 shared.gate.finish(ticket, outcome, &now, |holding| holding.hold(kept))
             }
             Landing::Bare(outcome) => shared.gate.finish(ticket, outcome, &now, |_| {}),
-            Landing::Over { error, buried } => {
-                unsaved = !buried;
+            Landing::Over { error, owed } => {
+                unsaved = owed.is_some();
                 shared.gate.finish(ticket, Outcome::Over(error), &now, |holding| {
-                    holding.discard(!buried);
+                    holding.discard(owed);
                 })
             }
             Landing::Lost => {
@@ -540,7 +567,7 @@ impl Flight {
         match settled {
             Settled::Disowned | Settled::Quiet => Ok(()),
             Settled::Published => {
-                shared.tell(if login { Event::LoggedIn } else { Event::Refreshed });
+                shared.tell(cause.map_or(Event::LoggedIn, Event::Refreshed));
                 Ok(())
             }
             Settled::Failed(error) => {
@@ -578,7 +605,7 @@ impl Drop for Flight {
 }
 
 fn over(kind: Kind) -> Landing {
-    Landing::Over { error: RefreshError::new(kind), buried: true }
+    Landing::Over { error: RefreshError::new(kind), owed: None }
 }
 
 fn unreadable(error: StoreError) -> RefreshError {

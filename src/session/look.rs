@@ -52,14 +52,17 @@ pub(crate) async fn look(shared: &Shared) -> Result<Found, StoreError> {
         return Ok(Found::Discarded);
     }
     let (tokens, life) = shared.life_of_kept(record.tokens().clone(), now);
-    let kept = Kept { tokens, expected: Expected::Version(version), saved: true };
+    let kept = Kept { tokens, expected: Expected::Version(version), saved: true, spent: None };
     Ok(Found::Newer { kept, life, interrupted })
 }
 
 fn is_known(kept: &Kept, record: &Record, version: Version) -> bool {
+    let (stored, held) = (record.tokens(), &kept.tokens);
+    // Also what memory follows, however often somebody marked it since.
+    let followed = kept.spent.is_some() && stored.refresh() == kept.spent.as_ref();
     kept.expected == Expected::Version(version)
-        || (record.tokens().access() == kept.tokens.access()
-            && record.tokens().refresh() == kept.tokens.refresh())
+        || followed
+        || (stored.access() == held.access() && stored.refresh() == held.refresh())
 }
 
 fn is_same(discarded: &TokenSet, tokens: &TokenSet) -> bool {

@@ -20,13 +20,13 @@ use http::{HeaderMap, Request, header};
 pub(crate) use self::waiting::Waiting;
 pub use self::{
     builder::{BuildError, SessionBuilder},
-    events::{Event, Events},
+    events::{Event, Events, RefreshCause},
     settings::AmbiguousPolicy,
     status::Status,
 };
 use self::{flight::Flight, gate::Place, holding::Owed, shared::Shared};
 use crate::{
-    AccessToken, NoAuth, RefreshError, StoreError, TokenSet, TokenSource,
+    AccessToken, Expected, NoAuth, RefreshError, StoreError, TokenSet, TokenSource,
     error::Kind,
     lifecycle::{Decision, Endpoint, Generation},
 };
@@ -165,7 +165,7 @@ impl Session {
     /// process may still use the record.
     pub async fn logout(&self) -> Result<(), StoreError> {
         let shared = self.shared();
-        let bury = shared.source.spends_refresh_token();
+        let bury = shared.source.spends_refresh_token().then_some(Expected::Any);
         let now = shared.clock.now();
         let (tokens, first) = shared.gate.change(&now, |state| {
             let first = !state.life.over_because().is_some_and(RefreshError::is_logged_out);
@@ -268,14 +268,14 @@ impl Session {
             (Err(error), Some(Owed::Save)) => {
                 Err(Unsaved { tokens: kept.map(|kept| kept.tokens), error })
             }
-            (Err(error), Some(Owed::Bury)) => Err(Unsaved { tokens: None, error }),
+            (Err(error), Some(Owed::Bury(_))) => Err(Unsaved { tokens: None, error }),
             _ => Ok(()),
         }
     }
 
     async fn landed(&self) {
-        let mut landing = Landing { shared: self.shared(), place: Place::default() };
-        std::future::poll_fn(|cx| landing.shared.gate.poll_landed(&mut landing.place, cx)).await;
+        let mut wait = LandingWait { shared: self.shared(), place: Place::default() };
+        std::future::poll_fn(|cx| wait.shared.gate.poll_landed(&mut wait.place, cx)).await;
     }
 
     fn shared(&self) -> &Arc<Shared> {
@@ -396,12 +396,12 @@ async fn detached<T: Send + 'static>(
 }
 
 /// A wait for the end of a flight, which leaves its place when dropped.
-struct Landing<'a> {
+struct LandingWait<'a> {
     shared: &'a Arc<Shared>,
     place: Place,
 }
 
-impl Drop for Landing<'_> {
+impl Drop for LandingWait<'_> {
     fn drop(&mut self) {
         self.shared.gate.leave(&mut self.place);
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    Expected, StoreError, Swap,
+    StoreError, Swap,
     session::{
         events::Event,
         flight::{bounded, store},
@@ -30,7 +30,7 @@ impl Payer {
     async fn pay(&self) {
         let shared = &self.0;
         let settings = &shared.settings;
-        let end = shared.clock.now().mono + settings.owed_for;
+        let end = shared.clock.now().later(settings.owed_for);
         for step in 1.. {
             let wait = settings.owed.delay(step);
             if wait > shared.until(end) {
@@ -72,9 +72,10 @@ pub(crate) async fn pay_once(shared: &Shared) -> Result<(), StoreError> {
                 Swap::Moved => state.holding.overtaken(&kept.tokens),
             });
         }
-        Some((Owed::Bury, _)) => {
-            let _ = bounded(limit, shared.store.compare_and_bury(Expected::Any)).await?;
-            shared.gate.ask(&shared.clock.now(), |state| state.holding.buried());
+        Some((Owed::Bury(expected), _)) => {
+            // Moved: somebody logged in, or buried it.
+            let _ = bounded(limit, shared.store.compare_and_bury(expected)).await?;
+            shared.gate.ask(&shared.clock.now(), |state| state.holding.buried(expected));
         }
         Some((Owed::Save, None)) | None => return Ok(()),
     }

@@ -50,14 +50,12 @@ impl Status {
         if life.is_closed() {
             return Self::Closed;
         }
-        if life.is_unread() {
-            return Self::Loading;
+        if let Some(retry_at) = life.cooling_until(now) {
+            return Self::Cooling { retry_at };
         }
-        if life.flight().is_some() {
-            return Self::Refreshing;
-        }
-        match life.cooling_until(now) {
-            Some(retry_at) => Self::Cooling { retry_at },
+        match life.flight() {
+            _ if life.is_unread() => Self::Loading,
+            Some(_) => Self::Refreshing,
             None => Self::Expired,
         }
     }

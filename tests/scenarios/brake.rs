@@ -7,7 +7,7 @@ use http::StatusCode;
 use tokio::time::advance;
 use tower_reauth::testing::{Fault, ManualClock};
 
-use crate::support::{Client, World, get, send, send_all, why};
+use crate::support::{Client, World, get, send, send_all, unanswered};
 
 /// So many paths that refuse every token, asked one after the other.
 async fn ask_sour_paths(world: &World, client: &Client, paths: std::ops::Range<usize>) {
@@ -17,7 +17,7 @@ async fn ask_sour_paths(world: &World, client: &Client, paths: std::ops::Range<u
         let response = send(client, get(&path)).await.unwrap();
         assert_eq!(response.status(), 401);
         assert_eq!(response.body(), "401 Unauthorized\n");
-        assert!(why(&response).is_braked());
+        assert!(unanswered(&response).is_braked());
     }
 }
 
@@ -36,7 +36,7 @@ async fn fifty_requests_to_an_endpoint_that_refuses_every_token_cost_one_refresh
     for response in join_all(requests).await {
         let response = response.unwrap().unwrap();
         assert_eq!(response.status(), 401);
-        assert!(why(&response).is_braked());
+        assert!(unanswered(&response).is_braked());
     }
     assert_eq!(world.authorization.token_requests(), 1);
     assert_eq!(world.api.requests(), 2 * 50);
@@ -57,7 +57,7 @@ async fn an_endpoint_that_refused_the_token_fetched_for_it_is_sent_no_other() {
     for _ in 0..50 {
         let response = send(&client, get("/sour")).await.unwrap();
         assert_eq!(response.status(), 401);
-        assert!(why(&response).is_braked());
+        assert!(unanswered(&response).is_braked());
         assert_eq!(send(&client, get("/fine")).await.unwrap().status(), 200);
     }
 
@@ -91,13 +91,16 @@ async fn the_brake_says_when_it_lets_go_and_does() {
     let client = world.client(&world.session());
     ask_sour_paths(&world, &client, 0..5).await;
     let response = send(&client, get("/sour/4")).await.unwrap();
-    assert!(why(&response).retry_at().is_none(), "time does not help at an endpoint that refused");
+    assert!(
+        unanswered(&response).retry_at().is_none(),
+        "time does not help at an endpoint that refused"
+    );
     world.api.always_401("/sour/5");
-    let braked_at = why(&send(&client, get("/sour/5")).await.unwrap()).retry_at().unwrap();
+    let braked_at = unanswered(&send(&client, get("/sour/5")).await.unwrap()).retry_at().unwrap();
 
     advance(Duration::from_millis(29_900)).await;
     let response = send(&client, get("/sour/5")).await.unwrap();
-    assert_eq!(why(&response).retry_at(), Some(braked_at));
+    assert_eq!(unanswered(&response).retry_at(), Some(braked_at));
     assert_eq!(world.authorization.token_requests(), 5);
 
     advance(Duration::from_millis(100)).await;
@@ -177,12 +180,12 @@ async fn the_same_token_again_and_again_brakes_too() {
     for _ in 0..20 {
         let response = send(&client, get("/sour")).await.unwrap();
         assert_eq!(response.status(), 401);
-        assert!(why(&response).retry_at().is_some());
+        assert!(unanswered(&response).retry_at().is_some());
         assert_eq!(send(&client, get("/fine")).await.unwrap().status(), 200);
         advance(Duration::from_millis(20)).await;
     }
 
-    assert!(why(&send(&client, get("/sour")).await.unwrap()).is_braked());
+    assert!(unanswered(&send(&client, get("/sour")).await.unwrap()).is_braked());
     assert_eq!(world.authorization.token_requests(), 5);
     assert_eq!(world.authorization.reused(), 0);
 }
@@ -194,7 +197,7 @@ async fn while_a_session_cools_requests_go_out_on_its_challenged_token() {
     let client = world.client(&world.session());
     world.authorization.fail_next(usize::MAX, Fault::Status(StatusCode::SERVICE_UNAVAILABLE));
     let refused = send(&client, get("/sour")).await.unwrap();
-    assert!(why(&refused).retry_at().is_some());
+    assert!(unanswered(&refused).retry_at().is_some());
     assert_eq!(world.authorization.token_requests(), 3);
     let clock = ManualClock::new();
     let asked_at = clock.wall();

@@ -169,7 +169,7 @@ async fn a_refresh_outlives_every_request_and_every_handle() {
     assert!(matches!(events.next().await, Some(Event::DroppedInFlight)));
     answers.release();
 
-    assert!(matches!(events.next().await, Some(Event::Refreshed)));
+    assert!(matches!(events.next().await, Some(Event::Refreshed(_))));
     assert!(events.next().await.is_none(), "the refresh was the last to hold the session");
     let second = stored(&store).await.unwrap();
     assert_ne!(second.refresh(), first.refresh());
@@ -210,7 +210,7 @@ async fn an_idle_session_is_dropped_in_silence() {
     let session = world.session();
     let mut events = session.events();
     assert!(session.token().await.is_ok());
-    assert!(matches!(events.next().await, Some(Event::Refreshed)));
+    assert!(matches!(events.next().await, Some(Event::Refreshed(_))));
 
     drop(session);
 

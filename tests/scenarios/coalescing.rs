@@ -8,7 +8,7 @@ use tokio::time::{advance, sleep};
 use tower_reauth::testing::{Fault, ManualClock};
 
 use crate::{
-    support::{World, get, post, send, send_all, stack, unsent, why},
+    support::{World, get, post, send, send_all, stack, unanswered, unsent},
     unruly::{Mood, PANICS, UnrulySource},
 };
 
@@ -131,7 +131,7 @@ async fn one_failed_refresh_fails_all_who_were_challenged() {
     assert!(responses.iter().all(|response| response.status() == 401));
     assert!(responses.iter().all(|response| response.body() == "401 Unauthorized\n"));
     let retry_times: HashSet<_> =
-        responses.iter().map(|response| why(response).retry_at().unwrap()).collect();
+        responses.iter().map(|response| unanswered(response).retry_at().unwrap()).collect();
     assert_eq!(retry_times.len(), 1, "all got the same error");
     assert_eq!(world.authorization.token_requests(), 3);
     assert_eq!(world.api.requests(), 1 + 50);

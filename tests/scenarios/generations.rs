@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use tokio::time::{advance, sleep};
 
-use crate::support::{World, get, send, send_all, why};
+use crate::support::{World, get, send, send_all, unanswered};
 
 /// Case 3.
 #[tokio::test(start_paused = true)]
@@ -129,8 +129,8 @@ async fn the_same_token_once_more_is_no_answer_to_its_challenge() {
 
     assert_eq!(response.status(), 401);
     assert_eq!(response.body(), "401 Unauthorized\n");
-    assert!(why(&response).retry_at().is_some());
-    assert!(!why(&response).needs_login());
+    assert!(unanswered(&response).retry_at().is_some());
+    assert!(!unanswered(&response).needs_login());
     assert_eq!(world.authorization.token_requests(), 1);
     assert_eq!(world.api.requests(), 2);
     assert_eq!(world.authorization.reused(), 0);

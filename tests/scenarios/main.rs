@@ -1,13 +1,29 @@
 //! What the crate promises, shown over its two test servers: one scenario family a file.
 
+mod ambiguous;
+mod attach;
+mod bodies;
 mod brake;
 mod cancellation;
+mod classification;
+mod clocks;
 mod coalescing;
 mod dropped_calls;
+mod early;
+mod ending;
+mod expiry;
+mod faulty_store;
 mod generations;
+mod orders;
+mod origins;
 mod panics;
 mod patience;
+mod redirect;
 mod reentrancy;
+mod replay;
 mod runtimes;
+mod scripted;
 mod support;
+mod token_endpoint;
 mod unruly;
+mod web;

@@ -2,19 +2,14 @@
 
 use std::time::Duration;
 
-use futures::{FutureExt, StreamExt};
+use futures::FutureExt;
 use tokio::time::{advance, sleep};
-use tower_reauth::{Entry, Event, Events, TokenStore, testing::Fault};
+use tower_reauth::{Entry, Event, TokenStore, testing::Fault};
 
 use crate::{
-    support::{World, get, send, stored, unsent, why},
+    support::{World, get, send, stored, told, unanswered, unsent},
     unruly::{Mood, PANICS, UnrulySource, UnrulyStore},
 };
-
-/// The events so far.
-fn so_far(events: &mut Events) -> Vec<Event> {
-    std::iter::from_fn(|| events.next().now_or_never().flatten()).collect()
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_source_that_panics_leaves_a_challenged_request_its_challenge() {
@@ -31,8 +26,8 @@ async fn a_source_that_panics_leaves_a_challenged_request_its_challenge() {
 
         assert_eq!(response.status(), 401);
         assert_eq!(response.body(), "401 Unauthorized\n");
-        assert!(why(&response).retry_at().is_some());
-        assert!(!why(&response).needs_login());
+        assert!(unanswered(&response).retry_at().is_some());
+        assert!(!unanswered(&response).needs_login());
         advance(Duration::from_secs(1)).await;
         assert_eq!(send(&client, get("/")).await.unwrap().status(), 200);
         assert_eq!(source.calls(), 2);
@@ -55,7 +50,7 @@ async fn a_source_that_panics_on_revoking_fails_no_logout() {
         assert!(session.logout().await.is_ok(), "{mood:?}: the record is buried");
 
         assert_eq!(store.load().await.unwrap().unwrap().entry, Entry::Tombstone);
-        let events = so_far(&mut events);
+        let events = told(&mut events);
         assert!(
             matches!(events[..], [Event::LoggedOut, Event::Persisted, Event::RevokeFailed(_)]),
             "{mood:?}: {events:?}"
@@ -129,8 +124,8 @@ async fn a_store_that_panics_before_the_refresh_token_is_sent_keeps_it_unsent() 
             let response = send(&client, get("/")).await.unwrap();
 
             assert_eq!(response.status(), 401);
-            assert!(why(&response).retry_at().is_some(), "{call} {mood:?}");
-            assert!(!why(&response).was_ambiguous(), "{call} {mood:?}");
+            assert!(unanswered(&response).retry_at().is_some(), "{call} {mood:?}");
+            assert!(!unanswered(&response).was_ambiguous(), "{call} {mood:?}");
             assert_eq!(world.authorization.token_requests(), 0);
             advance(Duration::from_secs(1)).await;
             assert_eq!(send(&client, get("/")).await.unwrap().status(), 200);
@@ -156,15 +151,15 @@ async fn a_store_that_panics_when_the_new_pair_is_saved_loses_nothing() {
 
         assert_eq!(send(&client, get("/")).await.unwrap().status(), 200);
 
-        let told = so_far(&mut events);
-        assert!(matches!(told[..], [Event::PersistFailed(_), Event::Refreshed]), "{told:?}");
+        let events_told = told(&mut events);
+        assert!(
+            matches!(events_told[..], [Event::PersistFailed(_), Event::Refreshed(_)]),
+            "{events_told:?}"
+        );
         let new = session.peek().unwrap();
         assert_ne!(*stored(&store.memory).await.unwrap().access(), new);
         sleep(Duration::from_secs(8)).await;
-        assert!(
-            matches!(so_far(&mut events)[..], [Event::Persisted]),
-            "{mood:?}: saving is retried"
-        );
+        assert!(matches!(told(&mut events)[..], [Event::Persisted]), "{mood:?}: saving is retried");
         assert_eq!(*stored(&store.memory).await.unwrap().access(), new);
         assert_eq!(world.authorization.token_requests(), 1);
 
@@ -210,7 +205,7 @@ async fn a_store_that_panics_when_a_verdict_is_buried_still_learns_of_it() {
         let response = send(&client, get("/")).await.unwrap();
 
         assert_eq!(response.status(), 401);
-        assert!(why(&response).is_session_ended(), "{mood:?}");
+        assert!(unanswered(&response).is_session_ended(), "{mood:?}");
         sleep(Duration::from_secs(4)).await;
         assert_eq!(store.load().await.unwrap().unwrap().entry, Entry::Tombstone, "{mood:?}");
         assert_eq!(world.authorization.token_requests(), 1);
@@ -273,7 +268,7 @@ async fn a_store_that_panics_at_the_look_before_the_end_hangs_nobody() {
         let response = send(&client, get("/")).await.unwrap();
 
         assert_eq!(response.status(), 401);
-        let _ = why(&response);
+        let _ = unanswered(&response);
         assert_eq!(world.authorization.token_requests(), 1);
         session.login(world.authorization.login()).await.unwrap();
         assert_eq!(send(&client, get("/")).await.unwrap().status(), 200);

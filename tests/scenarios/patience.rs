@@ -10,7 +10,7 @@ use tower_reauth::{
 };
 
 use crate::{
-    support::{Client, World, get, send, send_all, stored, unsent, why},
+    support::{Client, World, get, send, send_all, stored, unanswered, unsent},
     unruly::{Mood, UnrulySource, UnrulyStore},
 };
 
@@ -102,7 +102,7 @@ async fn a_challenged_request_gets_its_challenge_when_its_patience_ends() {
 
     assert_eq!(response.status(), 401);
     assert_eq!(response.body(), "401 Unauthorized\n");
-    assert!(why(&response).is_timeout());
+    assert!(unanswered(&response).is_timeout());
     assert_eq!(clock.wall().duration_since(start).unwrap().as_secs(), 10);
     assert_eq!(source.calls(), 1);
     assert_eq!(world.api.requests(), 2);

@@ -17,7 +17,7 @@ use tower_reauth::{
     testing::{AuthorizationServer, Fault, ManualClock},
 };
 
-use crate::support::{Client, World, get, send, send_all, unsent, why};
+use crate::support::{Client, World, get, send, send_all, unanswered, unsent};
 
 /// A source that calls back first.
 struct Recursive<F> {
@@ -92,7 +92,7 @@ async fn a_source_whose_own_request_is_challenged_gets_the_challenge_and_a_typed
         Box::pin(async move {
             let response = send(&client, get("/token")).await.unwrap();
             assert_eq!(response.status(), 401);
-            Err(why(&response).clone())
+            Err(unanswered(&response))
         })
     });
     send(&client, get("/")).await.unwrap();
@@ -264,7 +264,7 @@ async fn wakers_that_call_the_session_inline_find_no_lock_held() {
     }
 
     assert!(matches!(waiter.as_mut().poll(&mut cx), Poll::Ready(Ok(new)) if new != old));
-    assert!(matches!(events.poll_next_unpin(&mut cx), Poll::Ready(Some(Event::Refreshed))));
+    assert!(matches!(events.poll_next_unpin(&mut cx), Poll::Ready(Some(Event::Refreshed(_)))));
 }
 
 /// A request sent from within another's future is a request like any other.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures::{FutureExt, StreamExt, executor::block_on};
+use futures::{FutureExt, executor::block_on};
 use tokio::runtime::{Builder, Runtime};
 use tokio_test::{assert_pending, task};
 use tower_reauth::{
@@ -11,7 +11,7 @@ use tower_reauth::{
 };
 
 use crate::{
-    support::{World, get, post, send, send_all, stored, unsent, why},
+    support::{World, get, post, send, send_all, stored, told, unanswered, unsent},
     unruly::{Mood, UnrulyStore},
 };
 
@@ -122,9 +122,9 @@ fn a_pair_whose_save_ended_with_its_runtime_is_used_and_saved_on_another() {
     });
     drop(first);
     let new = session.peek().unwrap();
-    let told: Vec<_> = std::iter::from_fn(|| events.next().now_or_never().flatten()).collect();
+    let told = told(&mut events);
     assert!(
-        matches!(told[..], [Event::Refreshed, Event::PersistFailed(_), Event::Refreshed]),
+        matches!(told[..], [Event::Refreshed(_), Event::PersistFailed(_), Event::Refreshed(_)]),
         "{told:?}"
     );
 
@@ -207,7 +207,7 @@ fn without_a_runtime_a_valid_token_serves_and_a_challenge_is_handed_out() {
 
     assert_eq!(response.status(), 401);
     assert_eq!(response.body(), "401 Unauthorized\n");
-    assert!(why(&response).is_misconfigured());
+    assert!(unanswered(&response).is_misconfigured());
     assert_eq!(world.authorization.token_requests(), 0);
     assert_eq!(world.api.requests(), 2);
 
@@ -346,7 +346,7 @@ fn a_session_whose_own_runtime_has_ended_gives_a_typed_error() {
 
     let challenged = block_on(send(&client, get("/"))).unwrap();
     assert_eq!(challenged.status(), 401);
-    assert!(!why(&challenged).needs_login());
+    assert!(!unanswered(&challenged).needs_login());
     assert!(!unsent(block_on(send(&client, get("/")))).needs_login());
     assert!(!unsent(paused().block_on(send(&client, get("/")))).needs_login());
     assert_eq!(world.authorization.token_requests(), 0);

@@ -1,14 +1,17 @@
 //! A session over the kit's two servers, in memory: what most scenarios begin with.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use futures::{FutureExt, StreamExt};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use tokio::task::JoinHandle;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
 use tower_reauth::{
-    AuthLayer, BoxError, Entry, MemoryStore, RefreshError, RefreshLayer, RefreshTokenGrant,
-    ReplayBody, Session, SessionBuilder, TokenSet, TokenSource, TokenStore,
-    testing::{AuthorizationServer, ResourceServer, ResponseBody},
+    AuthLayer, BoxError, Entry, Event, Events, MemoryStore, RefreshError, RefreshLayer,
+    RefreshTokenGrant, ReplayBody, Session, SessionBuilder, TokenSet, TokenSource, TokenStore,
+    testing::{AuthorizationServer, ManualClock, ResourceServer, ResponseBody},
 };
 
 pub(crate) const ORIGIN: &str = "https://api.example.com";
@@ -25,6 +28,13 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new() -> Self {
         let authorization = AuthorizationServer::new();
+        let api = ResourceServer::new(&authorization);
+        Self { authorization, api }
+    }
+
+    /// Both servers, by this clock.
+    pub(crate) fn by(clock: &ManualClock) -> Self {
+        let authorization = AuthorizationServer::with_clock(clock.clock());
         let api = ResourceServer::new(&authorization);
         Self { authorization, api }
     }
@@ -56,14 +66,16 @@ impl World {
 }
 
 /// The usual stack over any inner service.
-pub(crate) fn stack<S, R>(
+pub(crate) fn stack<S, B, R>(
     session: &Session,
     inner: S,
-) -> BoxCloneSyncService<Request<Body>, Response<R>, BoxError>
+) -> BoxCloneSyncService<Request<B>, Response<R>, BoxError>
 where
-    S: Service<Request<ReplayBody<Body>>, Response = Response<R>> + Clone + Send + Sync + 'static,
+    S: Service<Request<ReplayBody<B>>, Response = Response<R>> + Clone + Send + Sync + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send,
+    B: http_body::Body + Send + 'static,
+    B::Error: Into<BoxError>,
     R: http_body::Body + Send + 'static,
 {
     let layers = ServiceBuilder::new()
@@ -82,16 +94,37 @@ pub(crate) fn post(path: &str, body: impl Into<Bytes>) -> Request<Body> {
 }
 
 /// Send one request, and read its answer whole.
-pub(crate) async fn send<R>(
-    client: &BoxCloneSyncService<Request<Body>, Response<R>, BoxError>,
-    request: Request<Body>,
+pub(crate) async fn send<B, R>(
+    client: &BoxCloneSyncService<Request<B>, Response<R>, BoxError>,
+    request: Request<B>,
 ) -> Result<Response<Bytes>, BoxError>
 where
-    R: http_body::Body<Error = BoxError> + Send + 'static,
+    R: http_body::Body + Send + 'static,
     R::Data: Send,
+    R::Error: Into<BoxError>,
 {
     let (head, body) = client.clone().oneshot(request).await?.into_parts();
-    Ok(Response::from_parts(head, body.collect().await?.to_bytes()))
+    Ok(Response::from_parts(head, body.collect().await.map_err(Into::into)?.to_bytes()))
+}
+
+/// Let every task go as far as it can. Time must be paused.
+pub(crate) async fn settle() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+/// The events that are there by now.
+pub(crate) fn told(events: &mut Events) -> Vec<Event> {
+    std::iter::from_fn(|| events.next().now_or_never().flatten()).collect()
+}
+
+/// The session's error, where nothing was sent.
+pub(crate) fn unsent<T: std::fmt::Debug>(result: Result<T, BoxError>) -> RefreshError {
+    *result.expect_err("nothing is sent").downcast().expect("the session's error")
+}
+
+/// The session's error beside a challenge that could not be answered.
+pub(crate) fn unanswered<T>(response: &Response<T>) -> RefreshError {
+    response.extensions().get::<RefreshError>().expect("the session's error").clone()
 }
 
 /// Send so many requests at once, each from a task of its own.
@@ -104,17 +137,6 @@ pub(crate) fn send_all(
         tokio::spawn(async move { send(&client, request).await })
     };
     requests.into_iter().map(send_one).collect()
-}
-
-/// Why a challenge was handed out.
-pub(crate) fn why<R>(response: &Response<R>) -> &RefreshError {
-    response.extensions().get().expect("a challenge that was handed out says why")
-}
-
-/// Why a request was not sent.
-pub(crate) fn unsent<R>(result: Result<Response<R>, BoxError>) -> RefreshError {
-    let error = result.err().expect("the request was sent");
-    error.downcast_ref::<RefreshError>().expect("an error of the session").clone()
 }
 
 /// The tokens in a store. `None`: no record, or a tombstone.

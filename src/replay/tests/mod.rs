@@ -1,3 +1,4 @@
+mod hyper;
 mod property;
 mod script;
 mod threads;
@@ -376,6 +377,18 @@ fn a_replaced_send_ends_in_an_error_even_if_only_the_end_was_left() {
 }
 
 #[test]
+fn a_replaced_send_is_not_at_its_end_when_the_replay_is() {
+    let author = Author::new([data("a"), data("b"), data("c"), Step::End]);
+    let (kept, first) = keep(author.body(), MIB);
+    let mut first = send(first);
+    assert_eq!(first.data(), "a");
+    let mut second = replay(&kept);
+    assert_eq!(second.all().0, b"abc");
+    assert!(second.0.is_end_stream() && !first.0.is_end_stream());
+    first.error();
+}
+
+#[test]
 fn a_frozen_send_that_had_everything_ends() {
     let author = Author::new([data("a"), data("b"), Step::End]).tells_end();
     let (kept, first) = keep(author.body(), MIB);
@@ -591,7 +604,7 @@ fn the_caller_is_gone_and_the_upload_goes_on() {
 }
 
 #[test]
-fn an_accepted_response_lets_go_of_what_was_sent_and_thaws() {
+fn what_was_sent_is_let_go_once_no_replay_can_come() {
     let (sent, unsent) = (Bytes::from(vec![1; 500]), Bytes::from(vec![2; 500]));
     let author = Author::new([Step::Data(sent.clone()), Step::Data(unsent.clone())]);
     let (kept, first) = keep(author.body(), MIB);
@@ -599,6 +612,7 @@ fn an_accepted_response_lets_go_of_what_was_sent_and_thaws() {
     assert_eq!(first.data(), sent);
     kept.freeze();
     first.pends();
+    kept.thaw();
     drop(kept);
     assert!(first.0.is_woken());
     assert!(sent.is_unique() && !unsent.is_unique());

@@ -3,7 +3,6 @@
 
 use std::{cell::RefCell, collections::VecDeque, rc::Rc, task::Poll};
 
-use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::{Kept, Send, keep, send, trailers};
@@ -40,8 +39,10 @@ enum Event {
     DropKept,
     DropSend,
     DropOld,
+    /// A replay that goes as far as it can.
+    Overtake,
     /// When the stream is next polled as far as this.
-    During(Box<Event>),
+    During(Box<Self>),
 }
 
 fn originals() -> impl Strategy<Value = Original> {
@@ -67,8 +68,9 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     let inner = prop_oneof![
         4 => Just(Event::Freeze),
         1 => Just(Event::Thaw),
-        4 => Just(Event::Replay),
-        4 => Just(Event::Poll),
+        2 => Just(Event::Replay),
+        4 => Just(Event::Overtake),
+        2 => Just(Event::Poll),
         1 => Just(Event::Release),
         1 => Just(Event::DropKept),
         1 => Just(Event::DropOld),
@@ -202,16 +204,21 @@ fn act(shared: &Shared, event: Event, inside: bool) {
             }
         }
         Event::Replay => replay(&mut world),
+        Event::Overtake => {
+            replay(&mut world);
+            let last = world.runs.len() - 1;
+            drop(world);
+            while poll(shared, last, inside) {}
+        }
         Event::Release => {
             let kept = world.kept.take();
             world.frozen &= kept.is_none();
             drop(world);
-            kept.into_iter().for_each(Kept::release);
+            kept.iter().for_each(Kept::thaw);
         }
         Event::DropKept => {
+            world.abandoned |= world.is_frozen();
             let kept = world.kept.take();
-            world.abandoned |=
-                !world.is_whole && world.frozen && kept.as_ref().is_some_and(Kept::is_replayable);
             world.frozen &= kept.is_none();
             drop(world);
             drop(kept);
@@ -246,16 +253,19 @@ fn replay(world: &mut World) {
     }
 }
 
-/// Poll one send and judge what it says.
-fn poll(shared: &Shared, at: usize, inside: bool) {
-    let Some(mut send) = shared.borrow_mut().runs[at].send.take() else { return };
+/// Poll one send and judge what it says: whether it had a frame.
+fn poll(shared: &Shared, at: usize, inside: bool) -> bool {
+    let Some(mut send) = shared.borrow_mut().runs[at].send.take() else { return false };
+    let was_frozen = shared.borrow().is_frozen();
     let polled = send.poll();
+    let is_frame = matches!(polled, Poll::Ready(Some(Ok(_))));
 
     let mut world = shared.borrow_mut();
     let world = &mut *world;
     // Sends of a whole body share nothing, so none ends another.
     let has_turn = world.is_whole || (at + 1 == world.runs.len() && !world.abandoned);
-    let is_frozen = world.frozen && world.kept.as_ref().is_some_and(Kept::is_replayable);
+    let is_frozen = world.is_frozen();
+    assert!(!(is_frame && was_frozen), "a frozen send reads on");
     let run = &mut world.runs[at];
     run.is_pending = polled.is_pending();
     match polled {
@@ -294,7 +304,9 @@ fn poll(shared: &Shared, at: usize, inside: bool) {
     if has_turn && !run.is_over {
         hints(world, at, &send, inside);
     }
+    assert!(has_turn || !is_end_stream(&send), "a send without the turn claims its end");
     world.runs[at].send = Some(send);
+    is_frame
 }
 
 fn hints(world: &World, at: usize, send: &Send<Script>, inside: bool) {
@@ -318,6 +330,13 @@ fn hints(world: &World, at: usize, send: &Send<Script>, inside: bool) {
 
 fn is_end_stream(send: &Send<Script>) -> bool {
     http_body::Body::is_end_stream(&**send.0)
+}
+
+impl World {
+    fn is_frozen(&self) -> bool {
+        let is_replayable = self.kept.as_ref().is_some_and(Kept::is_replayable);
+        self.frozen && is_replayable && !self.is_whole
+    }
 }
 
 fn check(world: &World) {

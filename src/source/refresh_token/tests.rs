@@ -14,7 +14,8 @@ use futures_util::{FutureExt, stream};
 use http::{Method, Version, header};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use tower::service_fn;
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use tower::{service_fn, util::BoxCloneSyncService};
 use tower_test::mock;
 
 use super::*;
@@ -42,52 +43,51 @@ type Sent = Arc<Mutex<Vec<Request<Full<Bytes>>>>>;
 #[derive(Clone)]
 struct Endpoint {
     sent: Sent,
-    status: u16,
-    body: &'static str,
+    answer: Answer,
+}
+
+#[derive(Clone)]
+enum Answer {
+    Response(u16, &'static str),
+    Error(fn() -> BoxError),
 }
 
 impl Service<Request<Full<Bytes>>> for Endpoint {
     type Response = Response<Full<Bytes>>;
-    type Error = Infallible;
-    type Future = Ready<Result<Self::Response, Infallible>>;
+    type Error = BoxError;
+    type Future = Ready<Result<Self::Response, BoxError>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
         self.sent.lock().unwrap().push(request);
-        ready(Ok(response(self.status, self.body)))
+        ready(match self.answer {
+            Answer::Response(status, body) => Ok(response(status, body)),
+            Answer::Error(error) => Err(error()),
+        })
     }
 }
 
-fn endpoint(status: u16, body: &'static str) -> (RefreshTokenGrant<Endpoint>, Sent) {
+fn answering(answer: Answer) -> (RefreshTokenGrant<Endpoint>, Sent) {
     let sent = Sent::default();
-    let service = Endpoint { sent: sent.clone(), status, body };
+    let service = Endpoint { sent: sent.clone(), answer };
     (RefreshTokenGrant::new(ENDPOINT, "my app", service).unwrap(), sent)
+}
+
+fn endpoint(status: u16, body: &'static str) -> (RefreshTokenGrant<Endpoint>, Sent) {
+    answering(Answer::Response(status, body))
+}
+
+fn failing(error: fn() -> BoxError) -> RefreshTokenGrant<Endpoint> {
+    answering(Answer::Error(error)).0
 }
 
 async fn body(sent: &Sent) -> String {
     let request = sent.lock().unwrap().pop().unwrap();
     assert!(sent.lock().unwrap().is_empty(), "one request only");
     String::from_utf8(request.into_body().collect().await.unwrap().to_bytes().into()).unwrap()
-}
-
-fn failing(
-    error: fn() -> BoxError,
-) -> RefreshTokenGrant<
-    impl Service<
-        Request<Full<Bytes>>,
-        Response = Response<Full<Bytes>>,
-        Error = BoxError,
-        Future = Ready<Result<Response<Full<Bytes>>, BoxError>>,
-    > + Clone
-    + Send
-    + Sync
-    + 'static,
-> {
-    let service = service_fn(move |_: Request<Full<Bytes>>| ready(Err(error())));
-    RefreshTokenGrant::new(ENDPOINT, "app", service).unwrap()
 }
 
 #[tokio::test]
@@ -319,6 +319,15 @@ fn the_issuer_is_the_origin_of_the_endpoint_unless_it_is_set() {
     let grant = grant.issuer("https://as.example/tenant");
     assert_eq!(TokenSource::issuer(&grant).as_deref(), Some("https://as.example/tenant"));
     assert!(TokenSource::spends_refresh_token(&grant));
+}
+
+#[test]
+fn it_speaks_over_a_hyper_client_and_over_a_boxed_service() {
+    fn assert_source(_: Result<impl TokenSource, InvalidEndpoint>) {}
+    let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
+    assert_source(RefreshTokenGrant::new(ENDPOINT, "app", client.clone()));
+    let boxed = BoxCloneSyncService::new(client);
+    assert_source(RefreshTokenGrant::new(ENDPOINT, "app", boxed));
 }
 
 const CANARY: &str = "canary";

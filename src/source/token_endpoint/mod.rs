@@ -34,8 +34,10 @@ pub(crate) struct TokenEndpoint<S> {
     token: Address,
     revocation: Option<Address>,
     verdicts: Vec<Cow<'static, str>>,
-    not_sent: Option<Arc<dyn Fn(&BoxError) -> bool + Send + Sync>>,
+    not_sent: Option<NotSent>,
 }
+
+type NotSent = Arc<dyn Fn(&BoxError) -> bool + Send + Sync>;
 
 impl<S> TokenEndpoint<S> {
     pub(crate) fn new(address: &str, plain: bool, service: S) -> Result<Self, InvalidEndpoint> {

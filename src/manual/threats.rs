@@ -1,0 +1,41 @@
+//! What can go wrong with tokens, and what is done about it.
+//!
+//! | threat | what is done |
+//! |---|---|
+//! | the access token reaches another host | it goes to named origins only: scheme, host and port of the URI; `Host` is never asked; a URI without authority gets none unless that was allowed |
+//! | it crosses the wire in the clear | plain `http` is refused unless the origin was named by [`insecure_origin`](crate::SessionBuilder::insecure_origin) |
+//! | a redirect carries it away | each hop is judged anew, and after a foreign hop it does not come home (feature `redirect`) |
+//! | a foreign 401 burns it | an answer from where it was not attached is no evidence |
+//! | the refresh token goes to another server | it goes to its own issuer's token endpoint; redirects there are not followed; a record of another issuer is left alone |
+//! | it is spent twice | one refresh at a time, across all who share a store; a lost answer is asked for once more, by choice ([`AmbiguousPolicy`](crate::AmbiguousPolicy)) |
+//! | it is lost | it is saved before it is used, kept in memory if that fails, and handed out by [`close`](crate::Session::close) if nothing helps |
+//! | a logged-out session comes back | a logout takes the right to publish away from a refresh in flight, revokes what that brings, and leaves a tombstone in the store |
+//! | tokens in logs | no `Debug`, `Display` or error source shows any part of one, nor what a server wrote; header values are marked sensitive |
+//! | tokens in memory dumps | buffers of this crate are zeroized when they are dropped; see below for the rest |
+//! | a request goes out anonymously | it fails instead |
+//! | a stampede at the token endpoint | single flight, attempts, a cool-down that honours `Retry-After`, and a brake |
+//! | a hostile resource server | its challenge costs at most one refresh for each token; parsers are bounded, linear and do not panic |
+//! | a hostile answer of the token endpoint | at most 1 MiB is read; only registered error codes are taken over |
+//! | forged JWT claims | `exp` and `iat` are a hint of when to refresh, and nothing else |
+//!
+//! # What this crate cannot reach
+//!
+//! Zeroizing ends where a token leaves this crate's own buffers: the `Authorization` value in a request's
+//! header map (the `http` crate's), the connection's write buffer and TLS records, HTTP/2's header
+//! tables, and copies that a [`TokenSource`](crate::TokenSource) or a [`TokenStore`](crate::TokenStore) of
+//! yours makes.
+//!
+//! A sensitive header value is redacted by `http`'s own `Debug`. A layer of yours that prints header
+//! values by other means prints this one too, if it stands beneath [`AuthLayer`](crate::AuthLayer).
+//!
+//! An error that you put into a [`RefreshError`](crate::RefreshError) as its source is printed by whoever
+//! prints the chain: let it hold no secret.
+//!
+//! # The lost answer
+//!
+//! When a token request was processed and its answer is lost, the server has a new refresh token and the
+//! client has a spent one. No client can tell that from a request that never arrived. With a server that
+//! allows a short grace window the retry gets the pair again. With one that revokes the whole family at
+//! once the session is over, and the error says [`was_ambiguous`](crate::RefreshError::was_ambiguous).
+//! This crate makes the window as small as it can: it listens on while the connection lives, and it never
+//! drops a refresh because a caller went away.
