@@ -363,8 +363,8 @@ impl Flight {
             let held = Held::new(tokens.cloned());
             // An answer is listened for as long as any, however late it was asked for: it may hold the
             // only good refresh token.
-            let answer =
-                Shared::within(settings.answer, shared.serving(shared.source.refresh(held)));
+            let limit = settings.answer.min(shared.until(self.deadline));
+            let answer = Shared::within(limit, shared.serving(shared.source.refresh(held)));
             let answer = self.listening(answer, lease).await;
             let error = match answer {
                 Some(Ok(tokens)) => return Spent { result: Ok((tokens, sent)), ambiguous },
