@@ -320,7 +320,6 @@ impl Lifecycle {
 
     pub(crate) fn log_out(&mut self, now: &Now) {
         self.flight = None;
-        self.loaded = true;
         self.over(RefreshError::new(Kind::LoggedOut), now);
     }
 

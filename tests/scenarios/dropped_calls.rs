@@ -14,7 +14,8 @@ use crate::{
 
 const SLOW: Mood = Mood::Slow(Duration::from_millis(20));
 
-async fn settle() {
+/// All that was begun has ended.
+async fn later() {
     sleep(Duration::from_millis(100)).await;
 }
 
@@ -32,7 +33,7 @@ async fn a_login_that_was_dropped_is_saved_then_used() {
 
     drop(login);
     assert_eq!(session.peek().unwrap(), old, "saved before it is used");
-    settle().await;
+    later().await;
 
     assert_eq!(session.peek().unwrap(), *tokens.access());
     assert_eq!(stored(&store.memory).await.unwrap().refresh(), tokens.refresh());
@@ -48,7 +49,7 @@ async fn a_login_that_was_never_polled_is_none() {
 
     drop(session.login(world.authorization.login()));
 
-    settle().await;
+    later().await;
     assert_eq!(session.peek().unwrap(), old);
 }
 
@@ -65,7 +66,7 @@ async fn the_later_of_two_dropped_logins_wins() {
     assert!(session.login(first).now_or_never().is_none());
     tokio::task::yield_now().await;
     assert!(session.login(second.clone()).now_or_never().is_none());
-    settle().await;
+    later().await;
 
     assert_eq!(session.peek().unwrap(), *second.access());
     assert_eq!(stored(&store.memory).await.unwrap().refresh(), second.refresh());
@@ -86,7 +87,7 @@ async fn a_logout_that_was_dropped_buries_and_revokes() {
     assert!(session.logout().now_or_never().is_none());
     assert!(session.peek().is_none(), "memory is cleared at once");
     assert!(unsent(send(&client, get("/")).await).is_logged_out());
-    settle().await;
+    later().await;
 
     assert_eq!(store.load().await.unwrap().unwrap().entry, Entry::Tombstone);
     assert_eq!(world.authorization.revocations(), 1);
@@ -108,7 +109,7 @@ async fn a_look_at_the_store_goes_on_without_the_caller() {
 
     assert!(one.reload().now_or_never().is_none());
     assert_eq!(one.peek().unwrap(), old);
-    settle().await;
+    later().await;
 
     assert_eq!(one.peek().unwrap(), new);
     assert_eq!(world.authorization.token_requests(), 1);
@@ -126,7 +127,7 @@ async fn a_dropped_close_has_closed_and_leaves_the_refresh_alone() {
     tokio::task::yield_now().await;
 
     assert!(session.close().now_or_never().is_none());
-    settle().await;
+    later().await;
 
     let new = session.peek().unwrap();
     assert_ne!(new, old);
@@ -148,7 +149,7 @@ async fn a_token_that_nobody_waits_for_any_more_is_fetched_all_the_same() {
 
     assert!(session.token().now_or_never().is_none());
     assert_eq!(session.status(), Status::Refreshing);
-    settle().await;
+    later().await;
 
     let new = session.peek().unwrap();
     assert_ne!(new, old);
@@ -173,7 +174,7 @@ async fn a_dropped_login_takes_the_ticket_of_a_refresh_in_flight() {
 
     assert!(session.login(tokens.clone()).now_or_never().is_none());
     answers.release();
-    settle().await;
+    later().await;
 
     assert_eq!(session.peek().unwrap(), *tokens.access());
     assert_eq!(stored(&store.memory).await.unwrap().refresh(), tokens.refresh());

@@ -2,19 +2,14 @@
 
 use std::time::Duration;
 
-use futures::{FutureExt, StreamExt};
+use futures::FutureExt;
 use tokio::time::{advance, sleep};
-use tower_reauth::{Entry, Event, Events, TokenStore, testing::Fault};
+use tower_reauth::{Entry, Event, TokenStore, testing::Fault};
 
 use crate::{
-    support::{World, get, send, stored, unanswered, unsent},
+    support::{World, get, send, stored, told, unanswered, unsent},
     unruly::{Mood, PANICS, UnrulySource, UnrulyStore},
 };
-
-/// The events so far.
-fn so_far(events: &mut Events) -> Vec<Event> {
-    std::iter::from_fn(|| events.next().now_or_never().flatten()).collect()
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_source_that_panics_leaves_a_challenged_request_its_challenge() {
@@ -55,7 +50,7 @@ async fn a_source_that_panics_on_revoking_fails_no_logout() {
         assert!(session.logout().await.is_ok(), "{mood:?}: the record is buried");
 
         assert_eq!(store.load().await.unwrap().unwrap().entry, Entry::Tombstone);
-        let events = so_far(&mut events);
+        let events = told(&mut events);
         assert!(
             matches!(events[..], [Event::LoggedOut, Event::Persisted, Event::RevokeFailed(_)]),
             "{mood:?}: {events:?}"
@@ -156,15 +151,15 @@ async fn a_store_that_panics_when_the_new_pair_is_saved_loses_nothing() {
 
         assert_eq!(send(&client, get("/")).await.unwrap().status(), 200);
 
-        let told = so_far(&mut events);
-        assert!(matches!(told[..], [Event::PersistFailed(_), Event::Refreshed(_)]), "{told:?}");
+        let events_told = told(&mut events);
+        assert!(
+            matches!(events_told[..], [Event::PersistFailed(_), Event::Refreshed(_)]),
+            "{events_told:?}"
+        );
         let new = session.peek().unwrap();
         assert_ne!(*stored(&store.memory).await.unwrap().access(), new);
         sleep(Duration::from_secs(8)).await;
-        assert!(
-            matches!(so_far(&mut events)[..], [Event::Persisted]),
-            "{mood:?}: saving is retried"
-        );
+        assert!(matches!(told(&mut events)[..], [Event::Persisted]), "{mood:?}: saving is retried");
         assert_eq!(*stored(&store.memory).await.unwrap().access(), new);
         assert_eq!(world.authorization.token_requests(), 1);
 

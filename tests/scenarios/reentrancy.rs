@@ -92,7 +92,7 @@ async fn a_source_whose_own_request_is_challenged_gets_the_challenge_and_a_typed
         Box::pin(async move {
             let response = send(&client, get("/token")).await.unwrap();
             assert_eq!(response.status(), 401);
-            Err(unanswered(&response).clone())
+            Err(unanswered(&response))
         })
     });
     send(&client, get("/")).await.unwrap();
