@@ -87,7 +87,8 @@ impl Flight {
     pub(crate) async fn log_in(mut self, tokens: TokenSet) -> Result<(), StoreError> {
         let shared = self.shared.clone();
         let (tokens, life) = shared.life_of_kept(tokens, shared.clock.now());
-        let kept = Kept { tokens: tokens.clone(), expected: Expected::Any, saved: false };
+        let expected = Expected::Any;
+        let kept = Kept { tokens: tokens.clone(), expected, saved: false, replaces: None };
         self.minted = Some((kept, Outcome::Fresh(life)));
         let limit = shared.settings.store;
         let turn = Shared::within(limit, shared.turn.lock()).await;
@@ -145,17 +146,16 @@ impl Flight {
         let shared = self.shared.clone();
         let Some(seed) = shared.seed.clone() else { return over(Kind::LoginRequired) };
         let (tokens, life) = shared.life_of_kept(seed, shared.clock.now());
-        let kept = match store(&shared, Expected::Absent, &tokens).await {
-            Ok(Swap::Done(version)) => {
-                Kept { tokens, expected: Expected::Version(version), saved: true }
-            }
+        let (expected, saved) = match store(&shared, Expected::Absent, &tokens).await {
+            Ok(Swap::Done(version)) => (Expected::Version(version), true),
             // Another process was faster; the record wins.
             Ok(Swap::Moved) => return self.refresh().await,
             Err(error) => {
                 shared.tell(Event::PersistFailed(error));
-                Kept { tokens, expected: Expected::Absent, saved: false }
+                (Expected::Absent, false)
             }
         };
+        let kept = Kept { tokens, expected, saved, replaces: None };
         if life.is_dead(&shared.clock.now()) {
             let held = shared.gate.ask(&shared.clock.now(), |state| {
                 let owns = self.ticket.as_ref().is_some_and(|ticket| state.life.owns(ticket));
@@ -424,7 +424,9 @@ impl Flight {
             revoke(&shared, tokens).await;
             return Landing::Lost;
         }
-        self.minted = Some((Kept { tokens: in_use, expected, saved: false }, outcome));
+        let spent = previous.and_then(|previous| previous.tokens.refresh().cloned());
+        let replaces = spent.filter(|spent| tokens.refresh() != Some(spent));
+        self.minted = Some((Kept { tokens: in_use, expected, saved: false, replaces }, outcome));
         let saved = self.save(expected, &tokens).await;
         let Some((kept, outcome)) = self.minted.take() else { return Landing::Lost };
         if !self.owns() {

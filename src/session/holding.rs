@@ -3,7 +3,7 @@
 
 use http::HeaderValue;
 
-use crate::{AccessToken, Expected, TokenSet, Version, auth::bearer};
+use crate::{AccessToken, Expected, RefreshToken, TokenSet, Version, auth::bearer};
 
 /// Tokens and their relation to the store. It lives under the gate's lock.
 #[derive(Default)]
@@ -21,6 +21,7 @@ struct Current {
     tokens: TokenSet,
     header: HeaderValue,
     expected: Expected,
+    replaces: Option<RefreshToken>,
 }
 
 /// What the store could not be told yet.
@@ -41,6 +42,8 @@ pub(crate) struct Kept {
     /// [`Expected::Any`]: a login that was not saved, which follows whatever is there.
     pub(crate) expected: Expected,
     pub(crate) saved: bool,
+    /// The refresh token that was spent for these, where they brought another. It is not sent again.
+    pub(crate) replaces: Option<RefreshToken>,
 }
 
 impl Holding {
@@ -53,6 +56,7 @@ impl Holding {
             tokens: current.tokens.clone(),
             expected: current.expected,
             saved: self.owed != Some(Owed::Save),
+            replaces: current.replaces.clone(),
         })
     }
 
@@ -67,7 +71,8 @@ impl Holding {
     pub(crate) fn hold(&mut self, kept: Kept) {
         self.owed = (!kept.saved).then_some(Owed::Save);
         let header = bearer(kept.tokens.access());
-        self.current = Some(Current { tokens: kept.tokens, header, expected: kept.expected });
+        let Kept { tokens, expected, replaces, .. } = kept;
+        self.current = Some(Current { tokens, header, expected, replaces });
         self.discarded = None;
     }
 

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use crate::{
-    StoreError, Swap,
+    Expected, StoreError, Swap,
     session::{
         events::Event,
         flight::{bounded, store},
         holding::Owed,
+        look::{Found, look_for},
         shared::Shared,
     },
 };
@@ -38,7 +39,13 @@ impl Payer {
             }
             tokio::time::sleep(wait).await;
             let closed = shared.gate.ask(&shared.clock.now(), |state| state.life.is_closed());
-            if closed || pay_once(shared).await.is_ok() {
+            if closed {
+                return;
+            }
+            // What is owed may have changed on the way.
+            let _ = pay_once(shared).await;
+            let now = shared.clock.now();
+            if shared.gate.ask(&now, |state| state.holding.owed().is_none()) {
                 return;
             }
         }
@@ -65,7 +72,16 @@ pub(crate) async fn pay_once(shared: &Shared) -> Result<(), StoreError> {
     };
     match owed() {
         Some((Owed::Save, Some(kept))) => {
-            let swap = store(shared, kept.expected, &kept.tokens).await?;
+            // By version, so that a slow swap cannot undo what a refresh has stored meanwhile.
+            let expected = match look_for(shared, &kept).await? {
+                Found::Known { version, .. } => Some(Expected::Version(version)),
+                Found::Absent => Some(Expected::Absent),
+                _ => None,
+            };
+            let swap = match expected {
+                Some(expected) => store(shared, expected, &kept.tokens).await?,
+                None => Swap::Moved,
+            };
             shared.gate.ask(&shared.clock.now(), |state| match swap {
                 Swap::Done(version) => state.holding.saved(&kept.tokens, version),
                 // Somebody stored something newer: the next look finds it.
