@@ -8,4 +8,5 @@ mod ending;
 mod expiry;
 mod faulty_store;
 mod scripted;
+mod stores;
 mod support;
