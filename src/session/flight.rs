@@ -251,7 +251,14 @@ impl Flight {
             return Some(self.mint(kept, expected, lease).await);
         }
         let Some(kept) = kept.filter(|kept| kept.tokens.refresh().is_some()) else {
-            return Some(over(Kind::LoginRequired));
+            let now = shared.clock.now();
+            let serves = shared.gate.ask(&now, |state| state.life.expiry(&now).is_some());
+            // An access token that came alone is used until it dies.
+            return Some(if serves {
+                RefreshError::new(Kind::LoginRequired).into()
+            } else {
+                over(Kind::LoginRequired)
+            });
         };
         if interrupted && shared.settings.ambiguous == AmbiguousPolicy::Surface {
             // The mark never blocks for good: it is taken away, and the next refresh goes on.
