@@ -43,7 +43,9 @@ impl Payer {
                 return;
             }
             // What is owed may have changed on the way.
-            let _ = pay_once(shared).await;
+            if let Ok(true) = pay_once(shared).await {
+                shared.tell(Event::Persisted);
+            }
             let now = shared.clock.now();
             if shared.gate.ask(&now, |state| state.holding.owed().is_none()) {
                 return;
@@ -59,8 +61,8 @@ impl Drop for Payer {
     }
 }
 
-/// Pay what is owed now, if anything is.
-pub(crate) async fn pay_once(shared: &Shared) -> Result<(), StoreError> {
+/// Pay what is owed now. `Ok(false)`: nothing was.
+pub(crate) async fn pay_once(shared: &Shared) -> Result<bool, StoreError> {
     let limit = shared.settings.store;
     let Some(_turn) = Shared::within(limit, shared.turn.lock()).await else {
         return Err(StoreError::unavailable());
@@ -93,8 +95,7 @@ pub(crate) async fn pay_once(shared: &Shared) -> Result<(), StoreError> {
             let _ = bounded(limit, shared.store.compare_and_bury(expected)).await?;
             shared.gate.ask(&shared.clock.now(), |state| state.holding.buried(expected));
         }
-        Some((Owed::Save, None)) | None => return Ok(()),
+        Some((Owed::Save, None)) | None => return Ok(false),
     }
-    shared.tell(Event::Persisted);
-    Ok(())
+    Ok(true)
 }
