@@ -2,11 +2,14 @@
 
 mod ambiguous;
 mod clocks;
+mod closing;
 mod coalescing;
 mod early;
 mod ending;
+mod events;
 mod expiry;
 mod faulty_store;
+mod first_start;
 mod scripted;
 mod stores;
 mod support;
