@@ -88,8 +88,8 @@ impl Flight {
     pub(crate) async fn log_in(mut self, tokens: TokenSet) -> Result<(), StoreError> {
         let shared = self.shared.clone();
         let (tokens, life) = shared.life_of_kept(tokens, shared.clock.now());
-        let kept =
-            Kept { tokens: tokens.clone(), expected: Expected::Any, saved: false, spent: None };
+        let expected = Expected::Any;
+        let kept = Kept { tokens: tokens.clone(), expected, saved: false, replaces: None };
         self.minted = Some((kept, Outcome::Fresh(life)));
         let limit = shared.settings.store;
         let turn = Shared::within(limit, shared.turn.lock()).await;
@@ -148,17 +148,16 @@ impl Flight {
         let shared = self.shared.clone();
         let Some(seed) = shared.seed.clone() else { return over(Kind::LoginRequired) };
         let (tokens, life) = shared.life_of_kept(seed, shared.clock.now());
-        let kept = match store(&shared, Expected::Absent, &tokens).await {
-            Ok(Swap::Done(version)) => {
-                Kept { tokens, expected: Expected::Version(version), saved: true, spent: None }
-            }
+        let (expected, saved) = match store(&shared, Expected::Absent, &tokens).await {
+            Ok(Swap::Done(version)) => (Expected::Version(version), true),
             // Another process was faster; the record wins.
             Ok(Swap::Moved) => return self.refresh().await,
             Err(error) => {
                 shared.tell(Event::PersistFailed(error));
-                Kept { tokens, expected: Expected::Absent, saved: false, spent: None }
+                (Expected::Absent, false)
             }
         };
+        let kept = Kept { tokens, expected, saved, replaces: None };
         if life.is_dead(&shared.clock.now()) {
             let held = shared.gate.ask(&shared.clock.now(), |state| {
                 let owns = self.ticket.as_ref().is_some_and(|ticket| state.life.owns(ticket));
@@ -254,7 +253,14 @@ impl Flight {
             return Some(self.mint(kept, expected, lease).await);
         }
         let Some(kept) = kept.filter(|kept| kept.tokens.refresh().is_some()) else {
-            return Some(over(Kind::LoginRequired));
+            let now = shared.clock.now();
+            let serves = shared.gate.ask(&now, |state| state.life.expiry(&now).is_some());
+            // An access token that came alone is used until it dies.
+            return Some(if serves {
+                RefreshError::new(Kind::LoginRequired).into()
+            } else {
+                over(Kind::LoginRequired)
+            });
         };
         if interrupted && shared.settings.ambiguous == AmbiguousPolicy::Surface {
             // The mark never blocks for good: it is taken away, and the next refresh goes on.
@@ -361,9 +367,9 @@ impl Flight {
             attempt += 1;
             let sent = shared.clock.now();
             let held = Held::new(tokens.cloned());
+            let limit = settings.answer.min(settings.flight);
             // An answer is listened for as long as any, however late it was asked for: it may hold the
             // only good refresh token.
-            let limit = settings.answer.min(shared.until(self.deadline));
             let answer = Shared::within(limit, shared.serving(shared.source.refresh(held)));
             let answer = self.listening(answer, lease).await;
             let error = match answer {
@@ -411,9 +417,6 @@ impl Flight {
             Some(previous) => tokens.succeeding(&previous.tokens),
             None => tokens,
         };
-        let spent = previous
-            .and_then(|previous| previous.tokens.refresh().cloned())
-            .filter(|spent| tokens.refresh() != Some(spent));
         let (tokens, life) = shared.life_of_minted(tokens, sent);
         let now = shared.clock.now();
         let memory = shared.gate.ask(&now, |state| state.holding.kept());
@@ -432,7 +435,9 @@ impl Flight {
             revoke(&shared, tokens).await;
             return Landing::Lost;
         }
-        self.minted = Some((Kept { tokens: in_use, expected, saved: false, spent }, outcome));
+        let spent = previous.and_then(|previous| previous.tokens.refresh().cloned());
+        let replaces = spent.filter(|spent| tokens.refresh() != Some(spent));
+        self.minted = Some((Kept { tokens: in_use, expected, saved: false, replaces }, outcome));
         let saved = self.save(expected, &tokens).await;
         let Some((kept, outcome)) = self.minted.take() else { return Landing::Lost };
         if !self.owns() {
