@@ -4,6 +4,7 @@ mod attach;
 mod bodies;
 mod classification;
 mod coalescing;
+mod middleware;
 mod orders;
 mod origins;
 mod redirect;
