@@ -4,6 +4,7 @@ mod attach;
 mod bodies;
 mod classification;
 mod coalescing;
+mod early_401;
 mod middleware;
 mod orders;
 mod origins;
