@@ -267,18 +267,22 @@ async fn frames_that_come_after_the_401_reach_the_server_exactly_once_by_the_rep
 #[tokio::test]
 async fn a_refresh_that_fails_gives_back_the_401_with_its_body_and_lets_the_upload_go_on() {
     for version in [Http1, Http2] {
-        let Refused { mut server, mut uploading, answer, hold, .. } =
-            refused(version, Runs, true).await;
-        uploading.put("while the refresh runs, ");
-        hold.release();
-        let (status, error, body) = soon(answer).await.unwrap().unwrap();
-        assert_eq!((status.as_u16(), &*body), (401, &b"the reason"[..]), "{version:?}");
-        assert!(error.is_some());
-        uploading.put("and after it");
-        let all = uploading.end();
+        for upload in [Runs, Blocked] {
+            let Refused { mut server, mut uploading, answer, hold, .. } =
+                refused(version, upload, true).await;
 
-        let Arrived { was_accepted, body } = server.next().await;
-        assert!(!was_accepted && body.as_ref() == Ok(&all), "{version:?}");
+            uploading.put("while the refresh runs, ");
+            hold.release();
+            let (status, error, body) = soon(answer).await.unwrap().unwrap();
+            assert_eq!((status.as_u16(), &*body), (401, &b"the reason"[..]), "{version:?}");
+            assert!(error.is_some());
+            uploading.put("and after it");
+            let all = uploading.end();
+
+            server.unblock();
+            let Arrived { was_accepted, body } = server.next().await;
+            assert!(!was_accepted && body.as_ref() == Ok(&all), "{version:?} {upload:?}");
+        }
     }
 }
 
