@@ -29,6 +29,13 @@ pub(crate) struct Deadline {
 /// Thirty years: within the range of every platform's clocks.
 const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
+impl Now {
+    /// A moment of the monotonic clock; where the sum leaves its range, one beyond any token's life.
+    pub(crate) fn later(&self, delay: Duration) -> Instant {
+        self.mono.checked_add(delay).unwrap_or_else(|| Deadline::far(self).mono)
+    }
+}
+
 impl Deadline {
     /// `None` where the sum leaves the range of a clock: that moment never comes.
     pub(crate) fn after(now: Now, delay: Duration) -> Option<Self> {

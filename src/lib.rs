@@ -103,8 +103,8 @@ pub use redirect::RedirectPolicy;
 pub use refresh::{Refresh, RefreshLayer};
 pub use replay::{MapBody, MapBodyLayer, ReplayBody, map_body};
 pub use session::{
-    AmbiguousPolicy, BuildError, Event, Events, SelectSession, Session, SessionBuilder, Status,
-    Unsaved,
+    AmbiguousPolicy, BuildError, Event, Events, RefreshCause, SelectSession, Session,
+    SessionBuilder, Status, Unsaved,
 };
 pub use source::{Held, InvalidEndpoint, RefreshTokenGrant, SourceFn, TokenSource, source_fn};
 pub use store::{

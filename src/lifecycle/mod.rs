@@ -180,6 +180,8 @@ pub(crate) struct Lifecycle {
     failures: u32,
     look_ups: Option<LookUps>,
     brake: Brake,
+    /// Refusals of tokens up to this one are in the brake, or are of a session before this one.
+    refused_up_to: Generation,
     closed: bool,
 }
 
@@ -197,6 +199,7 @@ impl Lifecycle {
             failures: 0,
             look_ups: None,
             brake: Brake::default(),
+            refused_up_to: Generation(0),
             closed: false,
         }
     }
@@ -243,7 +246,9 @@ impl Lifecycle {
                 if let Some(error) = self.failure_of(waited) {
                     return Decision::Fail(error);
                 }
+                // One that expired on its way is replaced whatever the endpoint said.
                 if let Some(until) = self.brake.until(&self.policy, now)
+                    && alive.is_some()
                     && self.flight.is_none()
                 {
                     return Decision::Fail(
@@ -258,8 +263,11 @@ impl Lifecycle {
             }
             _ => match alive {
                 Some((generation, false, _)) if generation > seen => Decision::Go(generation),
-                Some((_, true, _)) => match self.failure_of(waited) {
+                Some((generation, true, _)) => match self.failure_of(waited) {
                     Some(error) => Decision::Fail(error),
+                    None if self.flight.is_none() && self.may_not_refresh(true, now) => {
+                        Decision::Go(generation)
+                    }
                     None => self.renew(Cause::Challenged, waited, now),
                 },
                 _ => self.without_token(waited, now),
@@ -269,13 +277,16 @@ impl Lifecycle {
 
     /// The token of `generation` was refused on the very replay it had been fetched for.
     pub(crate) fn refused(&mut self, generation: Generation, endpoint: Endpoint, now: &Now) {
-        let Some(token) = self.token.as_mut().filter(|token| token.generation == generation) else {
-            return;
-        };
-        if token.refused_by.is_empty() {
+        // Also where a newer token is there already: refreshes that outrun the replays they were for
+        // would never be braked.
+        if generation > self.refused_up_to {
+            self.refused_up_to = generation;
             self.brake.count(&self.policy, now);
         }
-        if token.refused_by.len() < REFUSALS_KEPT && !token.refused_by.contains(&endpoint) {
+        if let Some(token) = self.token.as_mut().filter(|token| token.generation == generation)
+            && token.refused_by.len() < REFUSALS_KEPT
+            && !token.refused_by.contains(&endpoint)
+        {
             token.refused_by.push(endpoint);
         }
     }
@@ -323,10 +334,20 @@ impl Lifecycle {
         }
         self.flight = None;
         // After a failed first look the next refresh begins with another.
-        self.loaded |= !matches!(outcome, Outcome::Failed(_));
+        self.loaded |= !matches!(outcome, Outcome::Failed(_) | Outcome::Unchanged);
         match outcome {
             Outcome::Fresh(life) => {
+                if ticket.purpose == Purpose::Login {
+                    self.begin_anew();
+                }
+                let failures = self.failures;
                 self.install(life);
+                // It ran out while it was saved; the next one may too.
+                if life.is_dead(now) && matches!(ticket.purpose, Purpose::Refresh(_)) {
+                    self.failures = failures;
+                    self.brake.count(&self.policy, now);
+                    return self.cool(&ticket, RefreshError::new(Kind::ExpiredToken), now);
+                }
                 Settled::Published
             }
             Outcome::Same(life) => {
@@ -341,10 +362,14 @@ impl Lifecycle {
                 self.cool(&ticket, RefreshError::new(Kind::ExpiredToken), now)
             }
             Outcome::Unchanged => {
-                if let Some(look_ups) = &mut self.look_ups {
-                    look_ups.step = look_ups.step.saturating_add(1);
-                    look_ups.next = now.mono + self.policy.cool_down.delay(look_ups.step);
-                }
+                self.space_look_ups(now);
+                Settled::Quiet
+            }
+            // The store's newer token could not be spent; the session stays over until one can.
+            Outcome::Failed(_)
+                if ticket.purpose == Purpose::LookUp && self.over_because().is_some() =>
+            {
+                self.space_look_ups(now);
                 Settled::Quiet
             }
             Outcome::Failed(error) => self.cool(&ticket, error, now),
@@ -406,10 +431,10 @@ impl Lifecycle {
         let dead_at = token.life.dead_at;
         let end = dead_at.unwrap_or_else(|| Deadline::far(now));
         let pause = self.cooling_until(now).into_iter().chain(self.braked_until(token, now)).max();
-        let calm_until = if self.closed || (self.flight.is_some() && !token.challenged) {
-            end
-        } else if self.flight.is_some() {
+        let calm_until = if self.flight.is_some() && token.challenged {
             Deadline::passed_at(now)
+        } else if self.closed || self.flight.is_some() {
+            end
         } else {
             let due = match token.life.early_at {
                 _ if token.challenged => Deadline::passed_at(now),
@@ -489,17 +514,16 @@ impl Lifecycle {
     }
 
     fn cool(&mut self, ticket: &Ticket, error: RefreshError, now: &Now) -> Settled {
-        // A look-up's own failure says nothing about the refresh.
-        if matches!(ticket.purpose, Purpose::LookUp) && matches!(self.standing, Standing::Over(_)) {
-            return Settled::Quiet;
-        }
         self.failures = self.failures.saturating_add(1);
         let step = self.policy.cool_down.delay(self.failures);
         let asked = error.retry_after().unwrap_or_default().min(self.policy.retry_after_most);
-        let until = now.mono + step.max(asked);
+        let until = now.later(step.max(asked));
         let error = error.with_retry_at(Some(until));
         self.failed = Some((ticket.serial, error.clone()));
         self.standing = Standing::Cooling { until, error: error.clone() };
+        if ticket.purpose != Purpose::LookUp {
+            self.look_ups = None;
+        }
         self.space_look_ups(now);
         Settled::Failed(error)
     }
@@ -508,15 +532,22 @@ impl Lifecycle {
         self.loaded = true;
         self.token = None;
         self.failures = 0;
-        self.brake.reset();
+        self.begin_anew();
         self.standing = Standing::Over(error);
         self.look_ups = None;
         self.space_look_ups(now);
     }
 
+    /// What was refused before says nothing about what a login brings.
+    fn begin_anew(&mut self) {
+        self.brake.reset();
+        self.refused_up_to = self.newest;
+    }
+
     fn space_look_ups(&mut self, now: &Now) {
-        let first = self.policy.cool_down.delay(1);
-        self.look_ups.get_or_insert(LookUps { next: now.mono + first, step: 1 });
+        let step = self.look_ups.as_ref().map_or(1, |look_ups| look_ups.step.saturating_add(1));
+        let next = now.later(self.policy.cool_down.delay(step));
+        self.look_ups = Some(LookUps { next, step });
     }
 
     fn may_not_refresh(&self, challenged: bool, now: &Now) -> bool {

@@ -113,7 +113,9 @@ impl Brake {
         if self.fruitless.len() < policy.brake_after {
             return None;
         }
-        let until = self.fruitless.front()?.checked_add(policy.brake_window)?;
+        let first = self.fruitless.front()?;
+        let until =
+            first.checked_add(policy.brake_window).unwrap_or_else(|| Deadline::far(now).mono);
         (now.mono < until).then_some(until)
     }
 }

@@ -12,6 +12,7 @@ use futures_core::Stream;
 
 use crate::{
     Challenge, RefreshError, StoreError,
+    lifecycle::{Cause, Purpose},
     sync::{Mutex, lock},
 };
 
@@ -22,7 +23,7 @@ pub enum Event {
     /// A login put tokens in place.
     LoggedIn,
     /// A newer access token is in use: refreshed here, or adopted from the store.
-    Refreshed,
+    Refreshed(RefreshCause),
     /// A refresh failed; the session cools down.
     RefreshFailed(RefreshError),
     /// The authorization server's verdict ended the session. Never dropped.
@@ -47,6 +48,37 @@ pub enum Event {
     DroppedInFlight,
     /// This many events were dropped, the oldest first, because nobody took them.
     Missed(u64),
+}
+
+/// Why a session went for a newer access token; told by [`Event::Refreshed`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RefreshCause {
+    /// The session had none yet.
+    Start,
+    /// The token was about to expire. Requests went out on it meanwhile.
+    Early,
+    /// The token had expired, and requests waited for the next.
+    Expired,
+    /// A resource server refused the token, or the program said so by
+    /// [`Session::refresh_after`](crate::Session::refresh_after).
+    Challenged,
+    /// A look at the store found another process's newer tokens.
+    LookUp,
+}
+
+impl RefreshCause {
+    /// `None`: a login is no refresh.
+    pub(crate) fn of(purpose: Purpose) -> Option<Self> {
+        Some(match purpose {
+            Purpose::Load => Self::Start,
+            Purpose::LookUp => Self::LookUp,
+            Purpose::Refresh(Cause::Early) => Self::Early,
+            Purpose::Refresh(Cause::Expired) => Self::Expired,
+            Purpose::Refresh(Cause::Challenged) => Self::Challenged,
+            Purpose::Login => return None,
+        })
+    }
 }
 
 impl Event {

@@ -1,6 +1,7 @@
 //! One session: its tokens, the one refresh that renews them, and the handle that everybody shares.
 
 mod builder;
+mod caught;
 mod events;
 mod flight;
 pub(crate) mod gate;
@@ -19,13 +20,13 @@ use http::{HeaderMap, Request, header};
 pub(crate) use self::waiting::Waiting;
 pub use self::{
     builder::{BuildError, SessionBuilder},
-    events::{Event, Events},
+    events::{Event, Events, RefreshCause},
     settings::AmbiguousPolicy,
     status::Status,
 };
 use self::{flight::Flight, gate::Place, holding::Owed, shared::Shared};
 use crate::{
-    AccessToken, NoAuth, RefreshError, StoreError, TokenSet, TokenSource,
+    AccessToken, Expected, NoAuth, RefreshError, StoreError, TokenSet, TokenSource,
     error::Kind,
     lifecycle::{Decision, Endpoint, Generation},
 };
@@ -164,7 +165,7 @@ impl Session {
     /// process may still use the record.
     pub async fn logout(&self) -> Result<(), StoreError> {
         let shared = self.shared();
-        let bury = shared.source.spends_refresh_token();
+        let bury = shared.source.spends_refresh_token().then_some(Expected::Any);
         let now = shared.clock.now();
         let (tokens, first) = shared.gate.change(&now, |state| {
             let first = !state.life.over_because().is_some_and(RefreshError::is_logged_out);
@@ -176,7 +177,7 @@ impl Session {
         }
         let owner = shared.clone();
         detached(shared, async move {
-            let buried = owed::pay_once(&owner).await;
+            let buried = owed::pay_once(&owner).await.map(drop);
             if let Err(error) = &buried {
                 owner.tell(Event::PersistFailed(error.clone()));
                 owed::pay_later(&owner);
@@ -260,6 +261,9 @@ impl Session {
             self.landed().await;
         }
         let paid = owed::pay_once(shared).await;
+        if let Ok(true) = paid {
+            shared.tell(Event::Persisted);
+        }
         let now = shared.clock.now();
         let (owed, kept) =
             shared.gate.ask(&now, |state| (state.holding.owed(), state.holding.kept()));
@@ -267,7 +271,7 @@ impl Session {
             (Err(error), Some(Owed::Save)) => {
                 Err(Unsaved { tokens: kept.map(|kept| kept.tokens), error })
             }
-            (Err(error), Some(Owed::Bury)) => Err(Unsaved { tokens: None, error }),
+            (Err(error), Some(Owed::Bury(_))) => Err(Unsaved { tokens: None, error }),
             _ => Ok(()),
         }
     }

@@ -1,1 +1,0 @@
-//! What the machine decides, event by event.
