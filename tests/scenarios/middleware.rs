@@ -140,7 +140,8 @@ async fn a_request_that_waits_for_a_token_holds_no_permit_that_another_needs() {
 
     let mut passing = get_any("/public");
     passing.extensions_mut().insert(NoAuth);
-    assert_eq!(send(&client, passing).await.unwrap().status(), 401);
+    let passed = tokio::time::timeout(Duration::from_secs(5), send(&client, passing)).await;
+    assert_eq!(passed.expect("the permit is taken").unwrap().status(), 401);
     assert!(!waiting.is_finished());
     hold.release();
     assert_eq!(waiting.await.unwrap(), 200);
@@ -162,7 +163,8 @@ async fn a_challenged_request_holds_no_permit_while_the_refresh_runs() {
 
     let mut passing = get_any("/public");
     passing.extensions_mut().insert(NoAuth);
-    assert_eq!(send(&client, passing).await.unwrap().status(), 401);
+    let passed = tokio::time::timeout(Duration::from_secs(5), send(&client, passing)).await;
+    assert_eq!(passed.expect("the permit is taken").unwrap().status(), 401);
     assert!(!waiting.is_finished());
     hold.release();
     assert_eq!(waiting.await.unwrap(), 200);
@@ -236,7 +238,8 @@ async fn a_queue_that_outlasts_every_token_ends_in_a_typed_error() {
     });
     let client = refresh(&session, Erased::new(slow));
 
-    let error = send(&client, get_any("/orders")).await.unwrap_err();
+    let answer = tokio::time::timeout(Duration::from_secs(3600), send(&client, get_any("/orders")));
+    let error = answer.await.expect("it goes round for ever").unwrap_err();
 
     assert!(error.is::<RefreshError>());
     assert!((2..=5).contains(&passed.load(Ordering::Relaxed)));
