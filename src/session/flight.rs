@@ -24,6 +24,7 @@ use crate::{
     error::Kind,
     lifecycle::{Outcome, Purpose, Settled, Ticket},
     session::{
+        caught::caught,
         events::{Event, RefreshCause},
         holding::Kept,
         look::{Found, look},
@@ -87,8 +88,8 @@ impl Flight {
     pub(crate) async fn log_in(mut self, tokens: TokenSet) -> Result<(), StoreError> {
         let shared = self.shared.clone();
         let (tokens, life) = shared.life_of_kept(tokens, shared.clock.now());
-        let kept =
-            Kept { tokens: tokens.clone(), expected: Expected::Any, saved: false, spent: None };
+        let expected = Expected::Any;
+        let kept = Kept { tokens: tokens.clone(), expected, saved: false, replaces: None };
         self.minted = Some((kept, Outcome::Fresh(life)));
         let limit = shared.settings.store;
         let turn = Shared::within(limit, shared.turn.lock()).await;
@@ -147,17 +148,16 @@ impl Flight {
         let shared = self.shared.clone();
         let Some(seed) = shared.seed.clone() else { return over(Kind::LoginRequired) };
         let (tokens, life) = shared.life_of_kept(seed, shared.clock.now());
-        let kept = match store(&shared, Expected::Absent, &tokens).await {
-            Ok(Swap::Done(version)) => {
-                Kept { tokens, expected: Expected::Version(version), saved: true, spent: None }
-            }
+        let (expected, saved) = match store(&shared, Expected::Absent, &tokens).await {
+            Ok(Swap::Done(version)) => (Expected::Version(version), true),
             // Another process was faster; the record wins.
             Ok(Swap::Moved) => return self.refresh().await,
             Err(error) => {
                 shared.tell(Event::PersistFailed(error));
-                Kept { tokens, expected: Expected::Absent, saved: false, spent: None }
+                (Expected::Absent, false)
             }
         };
+        let kept = Kept { tokens, expected, saved, replaces: None };
         if life.is_dead(&shared.clock.now()) {
             let held = shared.gate.ask(&shared.clock.now(), |state| {
                 let owns = self.ticket.as_ref().is_some_and(|ticket| state.life.owns(ticket));
@@ -199,10 +199,11 @@ impl Flight {
         let shared = self.shared.clone();
         // A refresh token is sent only if there is time to hear the answer.
         let left = self.spare();
-        let mut lease = match self.unless_disowned(Shared::within(left, shared.store.lease())).await
-        {
-            Some(Some(Ok(lease))) => Some(lease),
-            Some(Some(Err(error))) => return unreadable(error).into(),
+        let lease = Shared::within(left, caught(shared.store.lease()));
+        let mut lease = match self.unless_disowned(lease).await {
+            Some(Some(Some(Ok(lease)))) => Some(lease),
+            Some(Some(Some(Err(error)))) => return unreadable(error).into(),
+            Some(Some(None)) => return unreadable(StoreError::unavailable()).into(),
             Some(None) => return unreadable(StoreError::busy()).into(),
             None => return Landing::Lost,
         };
@@ -252,7 +253,14 @@ impl Flight {
             return Some(self.mint(kept, expected, lease).await);
         }
         let Some(kept) = kept.filter(|kept| kept.tokens.refresh().is_some()) else {
-            return Some(over(Kind::LoginRequired));
+            let now = shared.clock.now();
+            let serves = shared.gate.ask(&now, |state| state.life.expiry(&now).is_some());
+            // An access token that came alone is used until it dies.
+            return Some(if serves {
+                RefreshError::new(Kind::LoginRequired).into()
+            } else {
+                over(Kind::LoginRequired)
+            });
         };
         if interrupted && shared.settings.ambiguous == AmbiguousPolicy::Surface {
             // The mark never blocks for good: it is taken away, and the next refresh goes on.
@@ -359,10 +367,10 @@ impl Flight {
             attempt += 1;
             let sent = shared.clock.now();
             let held = Held::new(tokens.cloned());
+            let limit = settings.answer.min(settings.flight);
             // An answer is listened for as long as any, however late it was asked for: it may hold the
             // only good refresh token.
-            let answer =
-                Shared::within(settings.answer, shared.serving(shared.source.refresh(held)));
+            let answer = Shared::within(limit, shared.serving(shared.source.refresh(held)));
             let answer = self.listening(answer, lease).await;
             let error = match answer {
                 Some(Ok(tokens)) => return Spent { result: Ok((tokens, sent)), ambiguous },
@@ -409,9 +417,6 @@ impl Flight {
             Some(previous) => tokens.succeeding(&previous.tokens),
             None => tokens,
         };
-        let spent = previous
-            .and_then(|previous| previous.tokens.refresh().cloned())
-            .filter(|spent| tokens.refresh() != Some(spent));
         let (tokens, life) = shared.life_of_minted(tokens, sent);
         let now = shared.clock.now();
         let memory = shared.gate.ask(&now, |state| state.holding.kept());
@@ -430,7 +435,9 @@ impl Flight {
             revoke(&shared, tokens).await;
             return Landing::Lost;
         }
-        self.minted = Some((Kept { tokens: in_use, expected, saved: false, spent }, outcome));
+        let spent = previous.and_then(|previous| previous.tokens.refresh().cloned());
+        let replaces = spent.filter(|spent| tokens.refresh() != Some(spent));
+        self.minted = Some((Kept { tokens: in_use, expected, saved: false, replaces }, outcome));
         let saved = self.save(expected, &tokens).await;
         let Some((kept, outcome)) = self.minted.take() else { return Landing::Lost };
         if !self.owns() {
@@ -619,21 +626,23 @@ pub(crate) async fn store(
     bounded(shared.settings.store, shared.store.compare_and_store(expected, record)).await
 }
 
-/// A store that does not answer in time is unavailable.
+/// A store that does not answer in time, or panics, is unavailable.
 pub(crate) async fn bounded<T>(
     limit: Duration,
     call: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    Shared::within(limit, call).await.unwrap_or_else(|| Err(StoreError::unavailable()))
+    let answer = Shared::within(limit, caught(call)).await.flatten();
+    answer.unwrap_or_else(|| Err(StoreError::unavailable()))
 }
 
 /// Tell the issuer that tokens are no longer used.
 pub(crate) async fn revoke(shared: &Shared, tokens: TokenSet) {
     let limit = shared.settings.revoke;
-    let revoked = Shared::within(limit, shared.serving(shared.source.revoke(tokens))).await;
-    let failure = match revoked {
-        Some(Ok(())) => return,
-        Some(Err(error)) => error,
+    let revoking = shared.serving(shared.source.revoke(tokens));
+    let failure = match Shared::within(limit, caught(revoking)).await {
+        Some(Some(Ok(()))) => return,
+        Some(Some(Err(error))) => error,
+        Some(None) => RefreshError::new(Kind::Panicked),
         None => RefreshError::new(Kind::Unanswered),
     };
     shared.tell(Event::RevokeFailed(failure));

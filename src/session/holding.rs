@@ -21,7 +21,7 @@ struct Current {
     tokens: TokenSet,
     header: HeaderValue,
     expected: Expected,
-    spent: Option<RefreshToken>,
+    replaces: Option<RefreshToken>,
 }
 
 /// What the store could not be told yet.
@@ -42,8 +42,8 @@ pub(crate) struct Kept {
     /// [`Expected::Any`]: a login that was not saved, which follows whatever is there.
     pub(crate) expected: Expected,
     pub(crate) saved: bool,
-    /// The refresh token that brought these tokens, if they replaced it: it is never sent again.
-    pub(crate) spent: Option<RefreshToken>,
+    /// The refresh token that was spent for these, where they brought another. It is not sent again.
+    pub(crate) replaces: Option<RefreshToken>,
 }
 
 impl Holding {
@@ -56,7 +56,7 @@ impl Holding {
             tokens: current.tokens.clone(),
             expected: current.expected,
             saved: self.owed != Some(Owed::Save),
-            spent: current.spent.clone(),
+            replaces: current.replaces.clone(),
         })
     }
 
@@ -71,8 +71,8 @@ impl Holding {
     pub(crate) fn hold(&mut self, kept: Kept) {
         self.owed = (!kept.saved).then_some(Owed::Save);
         let header = bearer(kept.tokens.access());
-        let Kept { tokens, expected, spent, .. } = kept;
-        self.current = Some(Current { tokens, header, expected, spent });
+        let Kept { tokens, expected, replaces, .. } = kept;
+        self.current = Some(Current { tokens, header, expected, replaces });
         self.discarded = None;
     }
 

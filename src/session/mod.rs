@@ -1,6 +1,7 @@
 //! One session: its tokens, the one refresh that renews them, and the handle that everybody shares.
 
 mod builder;
+mod caught;
 mod events;
 mod flight;
 pub(crate) mod gate;
@@ -176,7 +177,7 @@ impl Session {
         }
         let owner = shared.clone();
         detached(shared, async move {
-            let buried = owed::pay_once(&owner).await;
+            let buried = owed::pay_once(&owner).await.map(drop);
             if let Err(error) = &buried {
                 owner.tell(Event::PersistFailed(error.clone()));
                 owed::pay_later(&owner);
@@ -260,6 +261,9 @@ impl Session {
             self.landed().await;
         }
         let paid = owed::pay_once(shared).await;
+        if let Ok(true) = paid {
+            shared.tell(Event::Persisted);
+        }
         let now = shared.clock.now();
         let (owed, kept) =
             shared.gate.ask(&now, |state| (state.holding.owed(), state.holding.kept()));

@@ -6,10 +6,11 @@ use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
+use tokio::task::JoinHandle;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
 use tower_reauth::{
-    AuthLayer, BoxError, Event, Events, RefreshError, RefreshLayer, RefreshTokenGrant, ReplayBody,
-    Session, SessionBuilder,
+    AuthLayer, BoxError, Entry, Event, Events, MemoryStore, RefreshError, RefreshLayer,
+    RefreshTokenGrant, ReplayBody, Session, SessionBuilder, TokenSet, TokenSource, TokenStore,
     testing::{AuthorizationServer, ManualClock, ResourceServer, ResponseBody},
 };
 
@@ -46,7 +47,12 @@ impl World {
 
     /// A session with a first pair as its seed, for scenarios that change more of its set-up.
     pub(crate) fn builder(&self) -> SessionBuilder {
-        Session::builder(self.grant()).tokens(self.authorization.login()).origin(ORIGIN)
+        self.builder_over(self.grant())
+    }
+
+    /// The same over another source.
+    pub(crate) fn builder_over(&self, source: impl TokenSource) -> SessionBuilder {
+        Session::builder(source).tokens(self.authorization.login()).origin(ORIGIN)
     }
 
     pub(crate) fn session(&self) -> Session {
@@ -119,4 +125,24 @@ pub(crate) fn unsent<T: std::fmt::Debug>(result: Result<T, BoxError>) -> Refresh
 /// The session's error beside a challenge that could not be answered.
 pub(crate) fn unanswered<T>(response: &Response<T>) -> RefreshError {
     response.extensions().get::<RefreshError>().expect("the session's error").clone()
+}
+
+/// Send so many requests at once, each from a task of its own.
+pub(crate) fn send_all(
+    client: &Client,
+    requests: impl IntoIterator<Item = Request<Body>>,
+) -> Vec<JoinHandle<Result<Response<Bytes>, BoxError>>> {
+    let send_one = |request| {
+        let client = client.clone();
+        tokio::spawn(async move { send(&client, request).await })
+    };
+    requests.into_iter().map(send_one).collect()
+}
+
+/// The tokens in a store. `None`: no record, or a tombstone.
+pub(crate) async fn stored(store: &MemoryStore) -> Option<TokenSet> {
+    match store.load().await.unwrap()?.entry {
+        Entry::Live(record) => Some(record.tokens().clone()),
+        Entry::Tombstone => None,
+    }
 }
