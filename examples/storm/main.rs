@@ -53,7 +53,7 @@ mod trip;
 mod trouble;
 mod wave;
 
-use std::{process::ExitCode, time::Duration};
+use std::{num::NonZeroUsize, process::ExitCode, time::Duration};
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -77,8 +77,8 @@ struct Arguments {
     #[arg(long, default_value_t = 20)]
     seconds: u64,
     /// How many requests are under way at once.
-    #[arg(long, default_value_t = 2000)]
-    concurrency: usize,
+    #[arg(long, default_value = "2000")]
+    concurrency: NonZeroUsize,
     /// Let the token endpoint fail now and then, for less long than a refresh keeps trying.
     #[arg(long)]
     chaos: bool,
@@ -110,7 +110,7 @@ async fn storm(arguments: Arguments, elsewhere: &Handle) -> Result<ExitCode, Box
     let begin = now();
     let mut calm_since = begin;
     while begin.elapsed() < length {
-        wave::roll(arguments.concurrency, &stacks, &mut trouble, &mut report, |report| {
+        wave::roll(arguments.concurrency.get(), &stacks, &mut trouble, &mut report, |report| {
             bar.set_position(begin.elapsed().as_millis() as u64);
             bar.set_message(report.progress());
         })
