@@ -342,6 +342,14 @@ impl Session {
         Some(self.shared().gate.snapshot().as_ref()?.outlook.generation)
     }
 
+    /// Whether the token of this generation, if it is still the newest, was fetched because its
+    /// predecessor had been refused.
+    pub(crate) fn answers_challenge(&self, generation: Generation) -> bool {
+        let snapshot = self.shared().gate.snapshot();
+        let outlook = snapshot.as_ref().map(|held| held.outlook);
+        outlook.is_some_and(|it| it.generation == generation && it.answers_challenge)
+    }
+
     pub(crate) fn waiting(&self) -> Waiting {
         Waiting::new(self.shared().clone())
     }
