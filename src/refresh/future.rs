@@ -174,8 +174,9 @@ where
     #[inline]
     fn received(&mut self, mut response: Response<R>) -> Next<S::Future, B, R> {
         // Our token was not attached on the hop that answered: this is no evidence.
-        if response.extensions_mut().remove::<Unattached>().is_some() || self.is_foreign(&response)
-        {
+        let unattached = response.extensions().get::<Unattached>();
+        let ours = unattached.is_some_and(|unattached| unattached.0 == self.session.id());
+        if ours || self.is_foreign(&response) {
             return Next::Return(response);
         }
         match self.classify.classify(&ResponseHead::new(&response)) {
