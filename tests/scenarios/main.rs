@@ -26,6 +26,7 @@ mod reentrancy;
 mod replay;
 mod runtimes;
 mod scripted;
+mod store_contract;
 mod stores;
 mod support;
 mod token_endpoint;
