@@ -1,5 +1,8 @@
 //! What the crate promises, shown over its two test servers: one scenario family a file.
 
+// A test measures how long something took, in paused time.
+#![allow(clippy::disallowed_methods)]
+
 mod ambiguous;
 mod attach;
 mod bodies;
