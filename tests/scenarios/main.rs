@@ -1,5 +1,8 @@
 //! What the crate promises, shown over its two test servers: one scenario family a file.
 
+// A test measures how long something took, in paused time.
+#![allow(clippy::disallowed_methods)]
+
 mod ambiguous;
 mod attach;
 mod bodies;
@@ -30,6 +33,7 @@ mod reentrancy;
 mod replay;
 mod runtimes;
 mod scripted;
+mod store_contract;
 mod stores;
 mod support;
 mod token_endpoint;
