@@ -23,7 +23,8 @@ use http_body_util::Full;
 use tower::{Layer, Service, ServiceBuilder};
 use tower_http::auth::AddAuthorizationLayer;
 use tower_reauth::{
-    AccessToken, AuthLayer, Held, NoReplay, RefreshError, RefreshLayer, Session, TokenSet, source_fn,
+    AccessToken, AuthLayer, Held, NoReplay, RefreshError, RefreshLayer, Session, TokenSet,
+    source_fn,
 };
 
 struct Counting;
@@ -109,14 +110,20 @@ where
 }
 
 const CASES: &[&str] = &[
-    "b", "auth", "auth_40", "refresh", "refresh_1k", "b_1k", "refresh_64k", "b_64k", "no_replay",
+    "b",
+    "auth",
+    "auth_40",
+    "refresh",
+    "refresh_1k",
+    "b_1k",
+    "refresh_64k",
+    "b_64k",
+    "no_replay",
     "b_no_replay",
 ];
 
 fn run(case: &str, times: u64) {
-    let b = |length: usize| {
-        AddAuthorizationLayer::bearer(token(length).expose_secret()).layer(Api)
-    };
+    let b = |length: usize| AddAuthorizationLayer::bearer(token(length).expose_secret()).layer(Api);
     let refresh = || {
         let session = session(900);
         ServiceBuilder::new()

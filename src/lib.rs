@@ -75,6 +75,8 @@ mod jwt;
 mod lifecycle;
 pub mod manual;
 mod origin;
+#[cfg(feature = "redirect")]
+mod redirect;
 pub mod refresh;
 mod replay;
 mod session;
@@ -95,11 +97,14 @@ pub use clock::Clock;
 pub use error::RefreshError;
 pub use extension::{NoAuth, NoReplay, NotReplayed};
 pub use origin::{InvalidOrigin, Origins};
+#[cfg(feature = "redirect")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redirect")))]
+pub use redirect::RedirectPolicy;
 pub use refresh::{Refresh, RefreshLayer};
 pub use replay::{MapBody, MapBodyLayer, ReplayBody, map_body};
 pub use session::{
-    AmbiguousPolicy, BuildError, Event, Events, SelectSession, Session, SessionBuilder, Status,
-    Unsaved,
+    AmbiguousPolicy, BuildError, Event, Events, RefreshCause, SelectSession, Session,
+    SessionBuilder, Status, Unsaved,
 };
 pub use source::{Held, InvalidEndpoint, RefreshTokenGrant, SourceFn, TokenSource, source_fn};
 pub use store::{

@@ -129,6 +129,8 @@ pub(crate) enum Settled {
 pub(crate) struct Outlook {
     pub(crate) generation: Generation,
     pub(crate) dead_at: Option<Deadline>,
+    /// The refresh that brought it began after a server had refused its predecessor.
+    pub(crate) answers_challenge: bool,
     /// Until here a request may go out without asking.
     pub(crate) calm_until: Deadline,
 }
@@ -137,6 +139,8 @@ pub(crate) struct Outlook {
 struct Token {
     generation: Generation,
     life: Life,
+    /// What it was fetched for, or why the store was read.
+    purpose: Purpose,
     /// A resource server refused it: no request waits for less than its successor.
     challenged: bool,
     /// Endpoints that refused it on the very replay it was fetched for: their word is about
@@ -341,7 +345,7 @@ impl Lifecycle {
                     self.begin_anew();
                 }
                 let failures = self.failures;
-                self.install(life);
+                self.install(ticket.purpose, life);
                 // It ran out while it was saved; the next one may too.
                 if life.is_dead(now) && matches!(ticket.purpose, Purpose::Refresh(_)) {
                     self.failures = failures;
@@ -449,7 +453,8 @@ impl Lifecycle {
                 _ => due,
             }
         };
-        Some(Outlook { generation: token.generation, dead_at, calm_until })
+        let answers_challenge = token.purpose == Purpose::Refresh(Cause::Challenged);
+        Some(Outlook { generation: token.generation, dead_at, answers_challenge, calm_until })
     }
 
     fn alive(&self, now: &Now) -> Option<(Generation, bool, bool)> {
@@ -499,11 +504,12 @@ impl Lifecycle {
         Ticket { serial: self.last_ticket, purpose }
     }
 
-    fn install(&mut self, life: Life) {
+    fn install(&mut self, purpose: Purpose, life: Life) {
         self.newest = Generation(self.newest.0 + 1);
         self.token = Some(Token {
             generation: self.newest,
             life,
+            purpose,
             challenged: false,
             refused_by: Vec::new(),
         });

@@ -32,9 +32,9 @@
 //! Then each hop passes both layers, and each is judged by its own URI: a hop to a foreign origin gets
 //! no token, and its 401 is no evidence. A follower *beneath* [`AuthLayer`](crate::AuthLayer) carries
 //! the header wherever it goes, unless it strips it itself; that is outside what this crate can promise.
-//! `tower_http`'s follower drops request extensions and the caller's `Authorization` on a foreign hop; a
-//! redirect policy that keeps [`NoAuth`](crate::NoAuth), and does not come home with a token after a
-//! foreign hop, comes with feature `redirect`.
+//! `tower_http`'s follower drops request extensions and the caller's `Authorization` on a foreign hop.
+//! With feature `redirect` comes `RedirectPolicy`, which keeps [`NoAuth`](crate::NoAuth), and does not
+//! come home with a token after a foreign hop.
 //!
 //! # Limits
 //!

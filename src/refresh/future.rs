@@ -1,10 +1,13 @@
 //! One request on its way: admitted, sent, classified, and perhaps sent again.
 //!
 //! ```text
-//! Admitting ─▶ Readying ─▶ Sending ─▶ the caller
-//!                 ▲           │ challenge
-//!                 │           ▼
-//!             Draining ◀─ Renewing ─▶ the caller, with the challenge
+//!             ┌──────────────── Waiting ───────────────┐
+//!  call ──┬──▶│ Admitting ─▶ Readying ◀─ Draining      │
+//!         │   │                 │           ▲          │
+//!         │   │                 │       Renewing ──────┼─▶ the caller, with the challenge
+//!         │   └─────────────────┼───────────▲──────────┘
+//!         │                     ▼           │ challenge
+//!         └────────────────▶ Sending ───────┴────────────▶ the caller
 //! ```
 //!
 //! First send and replay take the same path, so the replay cannot forget readiness. Dropped in any
@@ -14,6 +17,7 @@ use std::{
     error::Error,
     fmt,
     future::Future,
+    mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -43,25 +47,32 @@ pin_project! {
         S: Service<Request<ReplayBody<B>>>,
     {
         #[pin]
-        state: State<S::Future, B, R>,
+        state: State<S::Future, Wait<B, R>>,
         attempt: Option<Attempt<S, B, C>>,
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<F, B, R> {
-        /// Waiting for a token to go out with.
-        Admitting { waiting: Waiting, request: Option<Request<ReplayBody<B>>> },
-        /// Buying the inner service's readiness.
-        Readying { request: Option<Request<ReplayBody<B>>> },
+    enum State<F, W> {
         Sending { #[pin] future: F },
-        /// Waiting for another token, with the challenge in hand: it may be the answer.
-        Renewing { waiting: Waiting, response: Option<Response<R>> },
-        /// Emptying the challenge before the replay.
-        Draining { drain: Drain<R>, request: Option<Request<ReplayBody<B>>> },
+        /// Boxed, since a request whose token is valid never comes here.
+        Waiting { wait: Box<W> },
         Done,
     }
+}
+
+enum Wait<B, R> {
+    /// For a token to go out with.
+    Admitting { waiting: Waiting, request: Request<ReplayBody<B>> },
+    /// For the inner service's readiness.
+    Readying { request: Request<ReplayBody<B>> },
+    /// For another token, with the challenge in hand: it may be the answer.
+    Renewing { waiting: Waiting, response: Response<R> },
+    /// For the challenge to be emptied before the replay.
+    Draining { drain: Drain<R>, request: Request<ReplayBody<B>> },
+    /// Between two of these.
+    Moving,
 }
 
 /// What outlives the states. `None` in the future: the request is none of the session's business.
@@ -78,47 +89,49 @@ struct Attempt<S, B, C> {
     replays: u8,
 }
 
+/// What a response, or the end of a wait, leads to.
+enum Next<F, B, R> {
+    Return(Response<R>),
+    Fail(BoxError),
+    Send(F),
+    Wait(Box<Wait<B, R>>),
+}
+
+/// A first state, the service for what comes after it, and the generation that the request goes out with.
+type Asked<F, S, B, R> = (State<F, Wait<B, R>>, S, Option<Generation>);
+
 impl<S, B, R, C> ResponseFuture<S, B, R, C>
 where
     S: Service<Request<ReplayBody<B>>, Response = Response<R>> + Clone,
     B: Body + 'static,
     B::Error: Into<BoxError>,
+    C: Clone,
 {
+    #[inline]
     pub(super) fn passing(future: S::Future) -> Self {
         Self { state: State::Sending { future }, attempt: None }
     }
 
     /// `ready` is what `poll_ready` bought, `clone` one that is not ready.
+    #[inline(always)]
     pub(super) fn new(
         mut ready: S,
         clone: &S,
         session: Session,
-        classify: C,
+        classify: &C,
         limits: Limits,
         outgoing: Outgoing<B>,
         request: Request<ReplayBody<B>>,
     ) -> Self {
-        let mut waiting = None;
-        let seen = session.calm().or_else(|| {
-            let waiting = waiting.insert(session.waiting());
-            match poll_once(|cx| waiting.poll_admitted(cx)) {
-                Poll::Ready(Ok(generation)) => Some(generation),
-                // The error is there again when the future is polled.
-                Poll::Ready(Err(_)) | Poll::Pending => None,
-            }
-        });
-        let (state, service) = match (seen, waiting) {
-            (None, Some(waiting)) => {
-                // A permit held by a waiter is a permit that nobody can use.
-                drop(ready);
-                (State::Admitting { waiting, request: Some(request) }, clone.clone())
-            }
-            _ => (State::Sending { future: ready.call(request) }, ready),
+        let calm = session.calm();
+        let (state, service, seen) = match calm {
+            Some(_) => (State::Sending { future: ready.call(request) }, ready, calm),
+            None => Self::ask(ready, clone, &session, request),
         };
         let attempt = Attempt {
             service,
             session,
-            classify,
+            classify: classify.clone(),
             limits,
             outgoing,
             seen,
@@ -128,34 +141,42 @@ where
         };
         Self { state, attempt: Some(attempt) }
     }
-}
 
-/// What a response, or the lack of one, leads to.
-enum Next<B, R> {
-    Return(Response<R>),
-    Renew(Response<R>),
-    Admit(Request<ReplayBody<B>>),
-    Fail(BoxError),
+    /// The snapshot does not say that the request may go out; the session may.
+    #[cold]
+    fn ask(
+        mut ready: S,
+        clone: &S,
+        session: &Session,
+        request: Request<ReplayBody<B>>,
+    ) -> Asked<S::Future, S, B, R> {
+        let mut waiting = session.waiting();
+        if let Poll::Ready(Ok(generation)) = poll_once(|cx| waiting.poll_admitted(cx)) {
+            return (State::Sending { future: ready.call(request) }, ready, Some(generation));
+        }
+        // A permit held by a waiter is a permit that nobody can use. An error is there again when the
+        // future is polled.
+        drop(ready);
+        let wait = Box::new(Wait::Admitting { waiting, request });
+        (State::Waiting { wait }, clone.clone(), None)
+    }
 }
 
 impl<S, B, R, C> Attempt<S, B, C>
 where
     S: Service<Request<ReplayBody<B>>, Response = Response<R>> + Clone,
+    S::Error: Into<BoxError>,
     B: Body + 'static,
     B::Error: Into<BoxError>,
     C: Classify,
+    R: Body,
 {
-    fn send(&mut self, request: Request<ReplayBody<B>>) -> S::Future {
-        // Read just before the send: `Auth` attaches this token or a newer one, so a challenge is never
-        // held against a token that the request did not carry.
-        self.seen = self.session.generation();
-        self.service.call(request)
-    }
-
-    fn received(&mut self, mut response: Response<R>) -> Next<B, R> {
+    #[inline]
+    fn received(&mut self, mut response: Response<R>) -> Next<S::Future, B, R> {
         // Our token was not attached on the hop that answered: this is no evidence.
-        if response.extensions_mut().remove::<Unattached>().is_some() || self.is_foreign(&response)
-        {
+        let unattached = response.extensions().get::<Unattached>();
+        let ours = unattached.is_some_and(|unattached| unattached.0 == self.session.id());
+        if ours || self.is_foreign(&response) {
             return Next::Return(response);
         }
         match self.classify.classify(&ResponseHead::new(&response)) {
@@ -171,7 +192,8 @@ where
         }
     }
 
-    fn challenged(&mut self, mut response: Response<R>) -> Next<B, R> {
+    #[cold]
+    fn challenged(&mut self, mut response: Response<R>) -> Next<S::Future, B, R> {
         let Some(seen) = self.seen else { return Next::Return(response) };
         let endpoint = self.outgoing.endpoint();
         let Limits { refreshed_replays, replays, .. } = self.limits;
@@ -188,7 +210,8 @@ where
             NotReplayed::Exhausted
         } else {
             self.outgoing.freeze();
-            return Next::Renew(response);
+            let waiting = self.session.waiting();
+            return Next::Wait(Box::new(Wait::Renewing { waiting, response }));
         };
         self.session.challenge_beside(seen, endpoint);
         response.extensions_mut().insert(why_not);
@@ -196,7 +219,7 @@ where
     }
 
     /// The request was challenged, and that is its answer.
-    fn unanswered(&self, mut response: Response<R>, error: RefreshError) -> Next<B, R> {
+    fn unanswered(&self, mut response: Response<R>, error: RefreshError) -> Next<S::Future, B, R> {
         self.outgoing.thaw();
         if self.limits.error_instead {
             return Next::Fail(error.into());
@@ -205,16 +228,83 @@ where
         Next::Return(response)
     }
 
-    fn failed(&mut self, error: BoxError) -> Next<B, R> {
+    fn not_replayed(&self, mut response: Response<R>) -> Response<R> {
+        self.outgoing.thaw();
+        response.extensions_mut().insert(NotReplayed::Body);
+        response
+    }
+
+    #[cold]
+    fn failed(&mut self, error: BoxError) -> Next<S::Future, B, R> {
         // The token ran out between the layers, so nothing was sent: that is no answer.
         if is_unattached(&*error)
             && self.admissions < ADMISSIONS
             && let Some(request) = self.outgoing.again()
         {
             self.admissions += 1;
-            return Next::Admit(request);
+            let waiting = self.session.waiting();
+            return Next::Wait(Box::new(Wait::Admitting { waiting, request }));
         }
         Next::Fail(error)
+    }
+
+    fn poll_wait(
+        &mut self,
+        wait: &mut Wait<B, R>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Next<S::Future, B, R>> {
+        loop {
+            match wait {
+                Wait::Admitting { waiting, .. } => {
+                    if let Err(error) = ready!(waiting.poll_admitted(cx)) {
+                        return Poll::Ready(Next::Fail(error.into()));
+                    }
+                }
+                Wait::Readying { .. } => {
+                    if let Err(error) = ready!(self.service.poll_ready(cx)) {
+                        return Poll::Ready(Next::Fail(error.into()));
+                    }
+                }
+                Wait::Renewing { waiting, .. } => {
+                    let Some(seen) = self.seen else { return Poll::Pending };
+                    let endpoint = Some(self.outgoing.endpoint());
+                    let renewed = ready!(waiting.poll_renewed(seen, endpoint, cx));
+                    let waited = waiting.waited();
+                    let Wait::Renewing { response, .. } = mem::replace(wait, Wait::Moving) else {
+                        return Poll::Pending;
+                    };
+                    let generation = match renewed {
+                        Ok(generation) => generation,
+                        Err(error) => return Poll::Ready(self.unanswered(response, error)),
+                    };
+                    let Some(request) = self.outgoing.again() else {
+                        // The stream failed while it was taken over.
+                        return Poll::Ready(Next::Return(self.not_replayed(response)));
+                    };
+                    self.replays += 1;
+                    // A refresh that ran already when the token was refused may have fetched its
+                    // successor before whatever the refusal is about, so it is no answer to that.
+                    let answered = waited && self.session.answers_challenge(generation);
+                    self.refreshed_replays += u8::from(answered);
+                    *wait = Wait::Draining { drain: Drain::new(response.into_body()), request };
+                    continue;
+                }
+                Wait::Draining { drain, .. } => ready!(drain.poll(cx)),
+                Wait::Moving => return Poll::Pending,
+            }
+            match mem::replace(wait, Wait::Moving) {
+                Wait::Admitting { request, .. } | Wait::Draining { request, .. } => {
+                    *wait = Wait::Readying { request };
+                }
+                Wait::Readying { request } => {
+                    // Read just before the send: `Auth` attaches this token or a newer one, so a
+                    // challenge is never held against a token that the request did not carry.
+                    self.seen = self.session.generation();
+                    return Poll::Ready(Next::Send(self.service.call(request)));
+                }
+                Wait::Renewing { .. } | Wait::Moving => return Poll::Pending,
+            }
+        }
     }
 
     #[cfg(feature = "redirect")]
@@ -240,95 +330,38 @@ where
 {
     type Output = Result<Response<R>, BoxError>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
-            let Some(attempt) = this.attempt.as_mut() else {
-                return match this.state.project() {
-                    StateProj::Sending { future } => future.poll(cx).map_err(Into::into),
-                    // Polled again after it ended, it stays pending, as futures may.
-                    _ => Poll::Pending,
-                };
-            };
-            let next = match this.state.as_mut().project() {
-                StateProj::Admitting { waiting, request } => {
-                    match ready!(waiting.poll_admitted(cx)) {
-                        Ok(_) => {
-                            let request = request.take();
-                            this.state.set(State::Readying { request });
-                            continue;
-                        }
-                        Err(error) => Next::Fail(error.into()),
-                    }
-                }
-                StateProj::Readying { request } => match ready!(attempt.service.poll_ready(cx)) {
-                    Ok(()) => {
-                        let Some(request) = request.take() else { return Poll::Pending };
-                        let future = attempt.send(request);
-                        this.state.set(State::Sending { future });
-                        continue;
-                    }
-                    Err(error) => Next::Fail(error.into()),
-                },
-                StateProj::Sending { future } => match ready!(future.poll(cx)) {
+            let next = match (this.state.as_mut().project(), this.attempt.as_mut()) {
+                (StateProj::Sending { future }, Some(attempt)) => match ready!(future.poll(cx)) {
                     Ok(response) => attempt.received(response),
                     Err(error) => attempt.failed(error.into()),
                 },
-                StateProj::Renewing { waiting, response } => {
-                    let (Some(seen), endpoint) = (attempt.seen, attempt.outgoing.endpoint()) else {
-                        return Poll::Pending;
-                    };
-                    let renewed = ready!(waiting.poll_renewed(seen, Some(endpoint), cx));
-                    let Some(response) = response.take() else { return Poll::Pending };
-                    match renewed {
-                        Ok(_) => match attempt.outgoing.again() {
-                            Some(request) => {
-                                attempt.replays += 1;
-                                attempt.refreshed_replays += u8::from(waiting.waited());
-                                let drain = Drain::new(response.into_body());
-                                this.state.set(State::Draining { drain, request: Some(request) });
-                                continue;
-                            }
-                            // The stream failed while it was taken over.
-                            None => {
-                                attempt.outgoing.thaw();
-                                let mut response = response;
-                                response.extensions_mut().insert(NotReplayed::Body);
-                                Next::Return(response)
-                            }
-                        },
-                        Err(error) => attempt.unanswered(response, error),
-                    }
+                (StateProj::Sending { future }, None) => {
+                    return future.poll(cx).map_err(Into::into);
                 }
-                StateProj::Draining { drain, request } => {
-                    ready!(drain.poll(cx));
-                    let request = request.take();
-                    this.state.set(State::Readying { request });
+                (StateProj::Waiting { wait }, Some(attempt)) => ready!(attempt.poll_wait(wait, cx)),
+                // Polled again after it ended, it stays pending, as futures may.
+                (StateProj::Waiting { .. }, None) | (StateProj::Done, _) => return Poll::Pending,
+            };
+            let output = match next {
+                Next::Send(future) => {
+                    this.state.set(State::Sending { future });
                     continue;
                 }
-                StateProj::Done => return Poll::Pending,
+                Next::Wait(wait) => {
+                    this.state.set(State::Waiting { wait });
+                    continue;
+                }
+                Next::Return(response) => Ok(response),
+                Next::Fail(error) => Err(error),
             };
-            match next {
-                Next::Renew(response) => {
-                    let waiting = attempt.session.waiting();
-                    this.state.set(State::Renewing { waiting, response: Some(response) });
-                }
-                Next::Admit(request) => {
-                    let waiting = attempt.session.waiting();
-                    this.state.set(State::Admitting { waiting, request: Some(request) });
-                }
-                Next::Return(response) => {
-                    this.state.set(State::Done);
-                    // What was kept is not needed any more; an upload that still runs goes on.
-                    *this.attempt = None;
-                    return Poll::Ready(Ok(response));
-                }
-                Next::Fail(error) => {
-                    this.state.set(State::Done);
-                    *this.attempt = None;
-                    return Poll::Ready(Err(error));
-                }
-            }
+            // What was kept is not needed any more; an upload that still runs goes on.
+            this.state.set(State::Done);
+            *this.attempt = None;
+            return Poll::Ready(output);
         }
     }
 }

@@ -53,7 +53,7 @@ use self::layer::Limits;
 pub use self::{future::ResponseFuture, layer::RefreshLayer};
 use crate::{
     BearerClassifier, BoxError, Classify, NoReplay, ReplayBody, SelectSession, Session,
-    refresh::outgoing::Outgoing,
+    refresh::outgoing::Outgoing, replay::keep,
 };
 
 /// Refreshes the access token when it is challenged, and sends the request again; see the
@@ -94,16 +94,24 @@ where
         else {
             return ResponseFuture::passing(self.inner.call(request.map(ReplayBody::once)));
         };
-        let session = session.clone();
-        let keep = request.extensions().get::<NoReplay>().is_none();
-        let (outgoing, request) = Outgoing::new(request, keep.then_some(self.limits.kept));
+        let (head, body) = request.into_parts();
+        let (kept, body) = match head.extensions.get::<NoReplay>() {
+            None => {
+                let (kept, body) = keep(body, self.limits.kept);
+                (Some(kept), body)
+            }
+            Some(NoReplay) => (None, ReplayBody::once(body)),
+        };
+        let outgoing = Outgoing::new(&head, kept);
+        let request = Request::from_parts(head, body);
         let clone = self.inner.clone();
         let ready = mem::replace(&mut self.inner, clone);
+        let session = session.clone();
         ResponseFuture::new(
             ready,
             &self.inner,
             session,
-            self.classify.clone(),
+            &self.classify,
             self.limits,
             outgoing,
             request,

@@ -2,76 +2,101 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use http::{Request, Uri, request::Parts};
-use http_body::Body;
-
-use crate::{
-    BoxError, ReplayBody,
-    lifecycle::Endpoint,
-    replay::{Kept, keep},
+use http::{
+    Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, request::Parts,
+    uri::Authority,
 };
 
-pub(super) enum Outgoing<B> {
-    /// Head and body. Our own `Authorization` is added beneath, so the head never has it.
-    Kept { head: Parts, body: Kept<B> },
-    /// The request asked not to be kept; its target remains, to tell endpoints apart.
-    Unkept { uri: Uri },
+use http_body::Body;
+
+use crate::{BoxError, ReplayBody, lifecycle::Endpoint, replay::Kept};
+
+/// What outlives the send of a request.
+pub(super) struct Outgoing<B> {
+    /// Tells endpoints apart, and is sent again.
+    uri: Uri,
+    /// `None`: the request asked not to be kept.
+    rest: Option<Rest<B>>,
+}
+
+/// A compact copy: the header fields are one allocation, and become a map again only for a replay.
+struct Rest<B> {
+    method: Method,
+    version: Version,
+    fields: Vec<(HeaderName, HeaderValue)>,
+    extensions: Extensions,
+    body: Kept<B>,
 }
 
 impl<B: Body + 'static> Outgoing<B>
 where
     B::Error: Into<BoxError>,
 {
-    /// Keep what a replay needs, up to so many bytes of a stream.
-    pub(super) fn new(
-        request: Request<B>,
-        keep_bytes: Option<usize>,
-    ) -> (Self, Request<ReplayBody<B>>) {
-        let Some(limit) = keep_bytes else {
-            let uri = request.uri().clone();
-            return (Self::Unkept { uri }, request.map(ReplayBody::once));
-        };
-        let (head, body) = request.into_parts();
-        let (kept, body) = keep(body, limit);
-        (Self::Kept { head: head.clone(), body: kept }, Request::from_parts(head, body))
+    /// A copy of the head, with the body as far as it is kept. `None`: nothing but the target is kept.
+    #[inline(always)]
+    pub(super) fn new(head: &Parts, body: Option<Kept<B>>) -> Self {
+        let rest = body.map(|body| Rest {
+            method: head.method.clone(),
+            version: head.version,
+            fields: fields(&head.headers),
+            extensions: head.extensions.clone(),
+            body,
+        });
+        Self { uri: head.uri.clone(), rest }
     }
 
     /// The request once more. `None` where it was not kept, or not whole.
     pub(super) fn again(&self) -> Option<Request<ReplayBody<B>>> {
-        match self {
-            Self::Kept { head, body } => Some(Request::from_parts(head.clone(), body.replay()?)),
-            Self::Unkept { .. } => None,
+        let rest = self.rest.as_ref()?;
+        let mut request = Request::new(rest.body.replay()?);
+        *request.method_mut() = rest.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.version_mut() = rest.version;
+        *request.extensions_mut() = rest.extensions.clone();
+        let headers = request.headers_mut();
+        headers.reserve(rest.fields.len());
+        for (name, value) in &rest.fields {
+            headers.append(name, value.clone());
         }
+        Some(request)
     }
 
     pub(super) fn is_kept(&self) -> bool {
-        matches!(self, Self::Kept { .. })
+        self.rest.is_some()
     }
 
     pub(super) fn is_replayable(&self) -> bool {
-        matches!(self, Self::Kept { body, .. } if body.is_replayable())
+        self.rest.as_ref().is_some_and(|rest| rest.body.is_replayable())
     }
 
     /// The upload pauses where it is.
     pub(super) fn freeze(&self) {
-        if let Self::Kept { body, .. } = self {
-            body.freeze();
+        if let Some(rest) = &self.rest {
+            rest.body.freeze();
         }
     }
 
     /// The upload goes on.
     pub(super) fn thaw(&self) {
-        if let Self::Kept { body, .. } = self {
-            body.thaw();
+        if let Some(rest) = &self.rest {
+            rest.body.thaw();
         }
     }
 
     pub(super) fn endpoint(&self) -> Endpoint {
-        let (Self::Kept { head: Parts { uri, .. }, .. } | Self::Unkept { uri }) = self;
         let mut hasher = DefaultHasher::new();
-        uri.scheme_str().hash(&mut hasher);
-        uri.authority().map(http::uri::Authority::as_str).hash(&mut hasher);
-        uri.path().hash(&mut hasher);
+        self.uri.scheme_str().hash(&mut hasher);
+        self.uri.authority().map(Authority::as_str).hash(&mut hasher);
+        self.uri.path().hash(&mut hasher);
         Endpoint(hasher.finish())
     }
+}
+
+/// In one allocation: an iterator over a map does not know its length.
+fn fields(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
+    let mut fields = Vec::with_capacity(headers.len());
+    for (name, value) in headers {
+        fields.push((name.clone(), value.clone()));
+    }
+    fields
 }

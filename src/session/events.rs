@@ -12,6 +12,7 @@ use futures_core::Stream;
 
 use crate::{
     Challenge, RefreshError, StoreError,
+    lifecycle::{Cause, Purpose},
     sync::{Mutex, lock},
 };
 
@@ -22,7 +23,7 @@ pub enum Event {
     /// A login put tokens in place.
     LoggedIn,
     /// A newer access token is in use: refreshed here, or adopted from the store.
-    Refreshed,
+    Refreshed(RefreshCause),
     /// A refresh failed; the session cools down.
     RefreshFailed(RefreshError),
     /// The authorization server's verdict ended the session. Never dropped.
@@ -47,6 +48,37 @@ pub enum Event {
     DroppedInFlight,
     /// This many events were dropped, the oldest first, because nobody took them.
     Missed(u64),
+}
+
+/// Why a session went for a newer access token; told by [`Event::Refreshed`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RefreshCause {
+    /// The session had none yet.
+    Start,
+    /// The token was about to expire. Requests went out on it meanwhile.
+    Early,
+    /// The token had expired, and requests waited for the next.
+    Expired,
+    /// A resource server refused the token, or the program said so by
+    /// [`Session::refresh_after`](crate::Session::refresh_after).
+    Challenged,
+    /// A look at the store found another process's newer tokens.
+    LookUp,
+}
+
+impl RefreshCause {
+    /// `None`: a login is no refresh.
+    pub(crate) fn of(purpose: Purpose) -> Option<Self> {
+        Some(match purpose {
+            Purpose::Load => Self::Start,
+            Purpose::LookUp => Self::LookUp,
+            Purpose::Refresh(Cause::Early) => Self::Early,
+            Purpose::Refresh(Cause::Expired) => Self::Expired,
+            Purpose::Refresh(Cause::Challenged) => Self::Challenged,
+            Purpose::Login => return None,
+        })
+    }
 }
 
 impl Event {
@@ -95,8 +127,10 @@ impl Listeners {
     pub(crate) fn tell(&self, event: &Event) {
         let queues: Vec<_> = lock(&self.queues).iter().filter_map(Weak::upgrade).collect();
         for queue in queues {
-            let waker = lock(&queue).push(event.clone());
+            let (waker, dropped) = lock(&queue).push(event.clone());
             waker.into_iter().for_each(Waker::wake);
+            // Dropped after the lock: it may hold an error of the program's own.
+            drop(dropped);
         }
     }
 }
@@ -116,15 +150,16 @@ impl Drop for Listeners {
 }
 
 impl Queue {
-    fn push(&mut self, event: Event) -> Option<Waker> {
+    fn push(&mut self, event: Event) -> (Option<Waker>, Option<Event>) {
+        let mut dropped = None;
         if self.events.len() >= CAPACITY
             && let Some(oldest) = self.events.iter().position(|event| !event.is_terminal())
         {
-            self.events.remove(oldest);
+            dropped = self.events.remove(oldest);
             self.missed += 1;
         }
         self.events.push_back(event);
-        self.waker.take()
+        (self.waker.take(), dropped)
     }
 }
 
@@ -143,7 +178,10 @@ impl Stream for Events {
         if queue.ended {
             return Poll::Ready(None);
         }
-        queue.waker = Some(cx.waker().clone());
+        let parked = queue.waker.replace(cx.waker().clone());
+        drop(queue);
+        // Dropped after the lock: a waker may own its task, and that the last handle of the session.
+        drop(parked);
         Poll::Pending
     }
 }

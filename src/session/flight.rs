@@ -24,7 +24,8 @@ use crate::{
     error::Kind,
     lifecycle::{Outcome, Purpose, Settled, Ticket},
     session::{
-        events::Event,
+        caught::caught,
+        events::{Event, RefreshCause},
         holding::Kept,
         look::{Found, look},
         owed,
@@ -50,8 +51,8 @@ enum Landing {
     Hold(Kept, Outcome),
     /// With none.
     Bare(Outcome),
-    /// The session is over; `buried` says whether the store knows.
-    Over { error: RefreshError, buried: bool },
+    /// The session is over; `owed` says what could not be buried in the store.
+    Over { error: RefreshError, owed: Option<Expected> },
     /// The ticket was taken away.
     Lost,
 }
@@ -87,8 +88,8 @@ impl Flight {
     pub(crate) async fn log_in(mut self, tokens: TokenSet) -> Result<(), StoreError> {
         let shared = self.shared.clone();
         let (tokens, life) = shared.life_of_kept(tokens, shared.clock.now());
-        let kept =
-            Kept { tokens: tokens.clone(), expected: Expected::Any, saved: false, spent: None };
+        let expected = Expected::Any;
+        let kept = Kept { tokens: tokens.clone(), expected, saved: false, replaces: None };
         self.minted = Some((kept, Outcome::Fresh(life)));
         let limit = shared.settings.store;
         let turn = Shared::within(limit, shared.turn.lock()).await;
@@ -147,17 +148,16 @@ impl Flight {
         let shared = self.shared.clone();
         let Some(seed) = shared.seed.clone() else { return over(Kind::LoginRequired) };
         let (tokens, life) = shared.life_of_kept(seed, shared.clock.now());
-        let kept = match store(&shared, Expected::Absent, &tokens).await {
-            Ok(Swap::Done(version)) => {
-                Kept { tokens, expected: Expected::Version(version), saved: true, spent: None }
-            }
+        let (expected, saved) = match store(&shared, Expected::Absent, &tokens).await {
+            Ok(Swap::Done(version)) => (Expected::Version(version), true),
             // Another process was faster; the record wins.
             Ok(Swap::Moved) => return self.refresh().await,
             Err(error) => {
                 shared.tell(Event::PersistFailed(error));
-                Kept { tokens, expected: Expected::Absent, saved: false, spent: None }
+                (Expected::Absent, false)
             }
         };
+        let kept = Kept { tokens, expected, saved, replaces: None };
         if life.is_dead(&shared.clock.now()) {
             let held = shared.gate.ask(&shared.clock.now(), |state| {
                 let owns = self.ticket.as_ref().is_some_and(|ticket| state.life.owns(ticket));
@@ -197,13 +197,13 @@ impl Flight {
     /// The refresh proper, under the store's lease.
     async fn refresh(&mut self) -> Landing {
         let shared = self.shared.clone();
-        // Room is left for an answer.
-        let left = shared.until(self.deadline).saturating_sub(shared.settings.answer);
-        let left = left.max(shared.settings.store);
-        let mut lease = match self.unless_disowned(Shared::within(left, shared.store.lease())).await
-        {
-            Some(Some(Ok(lease))) => Some(lease),
-            Some(Some(Err(error))) => return unreadable(error).into(),
+        // A refresh token is sent only if there is time to hear the answer.
+        let left = self.spare();
+        let lease = Shared::within(left, caught(shared.store.lease()));
+        let mut lease = match self.unless_disowned(lease).await {
+            Some(Some(Some(Ok(lease)))) => Some(lease),
+            Some(Some(Some(Err(error)))) => return unreadable(error).into(),
+            Some(Some(None)) => return unreadable(StoreError::unavailable()).into(),
             Some(None) => return unreadable(StoreError::busy()).into(),
             None => return Landing::Lost,
         };
@@ -211,9 +211,8 @@ impl Flight {
             if !self.owns() {
                 return Landing::Lost;
             }
-            match self.round(&mut lease).await {
-                Some(landing) => return landing,
-                None => {}
+            if let Some(landing) = self.round(&mut lease).await {
+                return landing;
             }
         }
         unreadable(StoreError::busy()).into()
@@ -254,7 +253,14 @@ impl Flight {
             return Some(self.mint(kept, expected, lease).await);
         }
         let Some(kept) = kept.filter(|kept| kept.tokens.refresh().is_some()) else {
-            return Some(over(Kind::LoginRequired));
+            let now = shared.clock.now();
+            let serves = shared.gate.ask(&now, |state| state.life.expiry(&now).is_some());
+            // An access token that came alone is used until it dies.
+            return Some(if serves {
+                RefreshError::new(Kind::LoginRequired).into()
+            } else {
+                over(Kind::LoginRequired)
+            });
         };
         if interrupted && shared.settings.ambiguous == AmbiguousPolicy::Surface {
             // The mark never blocks for good: it is taken away, and the next refresh goes on.
@@ -323,14 +329,14 @@ impl Flight {
                 let limit = shared.settings.store;
                 let bury = bounded(limit, shared.store.compare_and_bury(expected)).await;
                 Some(match bury {
-                    Ok(Swap::Done(_)) => Landing::Over { error, buried: true },
+                    Ok(Swap::Done(_)) => Landing::Over { error, owed: None },
                     Ok(Swap::Moved) => match look(&shared).await {
                         Ok(Found::Newer { .. }) => return None,
-                        _ => Landing::Over { error, buried: true },
+                        _ => Landing::Over { error, owed: None },
                     },
                     Err(failure) => {
                         shared.tell(Event::PersistFailed(failure));
-                        Landing::Over { error, buried: false }
+                        Landing::Over { error, owed: Some(expected) }
                     }
                 })
             }
@@ -361,10 +367,10 @@ impl Flight {
             attempt += 1;
             let sent = shared.clock.now();
             let held = Held::new(tokens.cloned());
+            let limit = settings.answer.min(settings.flight);
             // An answer is listened for as long as any, however late it was asked for: it may hold the
             // only good refresh token.
-            let answer =
-                Shared::within(settings.answer, shared.serving(shared.source.refresh(held)));
+            let answer = Shared::within(limit, shared.serving(shared.source.refresh(held)));
             let answer = self.listening(answer, lease).await;
             let error = match answer {
                 Some(Ok(tokens)) => return Spent { result: Ok((tokens, sent)), ambiguous },
@@ -386,9 +392,9 @@ impl Flight {
                 }
                 _ => return Spent { result: Err(error), ambiguous },
             };
-            // No attempt begins after the flight's time. A longer wait than the waiters' own is a cool-down, and they are told so at once.
-            let left = shared.until(self.deadline);
-            if left.is_zero() || wait > (settings.patience / 2).min(left) {
+            // A longer wait than the waiters' own is a cool-down, and they are told so at once.
+            let spare = self.spare();
+            if spare.is_zero() || wait > (settings.patience / 2).min(spare) {
                 return Spent { result: Err(error), ambiguous };
             }
             if !wait.is_zero() && self.unless_disowned(tokio::time::sleep(wait)).await.is_none() {
@@ -411,9 +417,6 @@ impl Flight {
             Some(previous) => tokens.succeeding(&previous.tokens),
             None => tokens,
         };
-        let spent = previous
-            .and_then(|previous| previous.tokens.refresh().cloned())
-            .filter(|spent| tokens.refresh() != Some(spent));
         let (tokens, life) = shared.life_of_minted(tokens, sent);
         let now = shared.clock.now();
         let memory = shared.gate.ask(&now, |state| state.holding.kept());
@@ -432,13 +435,22 @@ impl Flight {
             revoke(&shared, tokens).await;
             return Landing::Lost;
         }
-        self.minted = Some((Kept { tokens: in_use, expected, saved: false, spent }, outcome));
+        let spent = previous.and_then(|previous| previous.tokens.refresh().cloned());
+        let replaces = spent.filter(|spent| tokens.refresh() != Some(spent));
+        self.minted = Some((Kept { tokens: in_use, expected, saved: false, replaces }, outcome));
         let saved = self.save(expected, &tokens).await;
         let Some((kept, outcome)) = self.minted.take() else { return Landing::Lost };
+        if !self.owns() {
+            // Taken away while they were being saved. Whoever did that has the last word in the store.
+            lease.take();
+            revoke(&shared, tokens).await;
+            return Landing::Lost;
+        }
         match saved {
             Ok(Some(expected)) => Landing::Hold(Kept { expected, saved: true, ..kept }, outcome),
             Ok(None) => {
                 // A login or a logout elsewhere came first, and wins; ours is of no use to anybody.
+                lease.take();
                 revoke(&shared, tokens).await;
                 match look(&shared).await {
                     Ok(Found::Newer { kept, life, .. }) => {
@@ -484,6 +496,13 @@ impl Flight {
         self.shared.gate.ask(&now, |state| state.holding.kept().is_some())
     }
 
+    /// The time left before the last moment to send anything.
+    fn spare(&self) -> Duration {
+        let settings = &self.shared.settings;
+        let listening = settings.answer.min(settings.flight / 2);
+        self.shared.until(self.deadline).saturating_sub(listening)
+    }
+
     fn owns(&self) -> bool {
         let now = self.shared.clock.now();
         self.ticket
@@ -527,7 +546,7 @@ impl Flight {
     fn land(&mut self, landing: Landing) -> Result<(), RefreshError> {
         let Some(ticket) = self.ticket.take() else { return Ok(()) };
         let shared = &self.shared;
-        let login = ticket.purpose() == Purpose::Login;
+        let cause = RefreshCause::of(ticket.purpose());
         let now = shared.clock.now();
         let mut unsaved = false;
         let settled = match landing {
@@ -536,10 +555,10 @@ impl Flight {
                 shared.gate.finish(ticket, outcome, &now, |holding| holding.hold(kept))
             }
             Landing::Bare(outcome) => shared.gate.finish(ticket, outcome, &now, |_| {}),
-            Landing::Over { error, buried } => {
-                unsaved = !buried;
+            Landing::Over { error, owed } => {
+                unsaved = owed.is_some();
                 shared.gate.finish(ticket, Outcome::Over(error), &now, |holding| {
-                    holding.discard(!buried);
+                    holding.discard(owed);
                 })
             }
             Landing::Lost => {
@@ -553,7 +572,7 @@ impl Flight {
         match settled {
             Settled::Disowned | Settled::Quiet => Ok(()),
             Settled::Published => {
-                shared.tell(if login { Event::LoggedIn } else { Event::Refreshed });
+                shared.tell(cause.map_or(Event::LoggedIn, Event::Refreshed));
                 Ok(())
             }
             Settled::Failed(error) => {
@@ -591,7 +610,7 @@ impl Drop for Flight {
 }
 
 fn over(kind: Kind) -> Landing {
-    Landing::Over { error: RefreshError::new(kind), buried: true }
+    Landing::Over { error: RefreshError::new(kind), owed: None }
 }
 
 fn unreadable(error: StoreError) -> RefreshError {
@@ -607,21 +626,23 @@ pub(crate) async fn store(
     bounded(shared.settings.store, shared.store.compare_and_store(expected, record)).await
 }
 
-/// A store that does not answer in time is unavailable.
+/// A store that does not answer in time, or panics, is unavailable.
 pub(crate) async fn bounded<T>(
     limit: Duration,
     call: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    Shared::within(limit, call).await.unwrap_or_else(|| Err(StoreError::unavailable()))
+    let answer = Shared::within(limit, caught(call)).await.flatten();
+    answer.unwrap_or_else(|| Err(StoreError::unavailable()))
 }
 
 /// Tell the issuer that tokens are no longer used.
 pub(crate) async fn revoke(shared: &Shared, tokens: TokenSet) {
     let limit = shared.settings.revoke;
-    let revoked = Shared::within(limit, shared.serving(shared.source.revoke(tokens))).await;
-    let failure = match revoked {
-        Some(Ok(())) => return,
-        Some(Err(error)) => error,
+    let revoking = shared.serving(shared.source.revoke(tokens));
+    let failure = match Shared::within(limit, caught(revoking)).await {
+        Some(Some(Ok(()))) => return,
+        Some(Some(Err(error))) => error,
+        Some(None) => RefreshError::new(Kind::Panicked),
         None => RefreshError::new(Kind::Unanswered),
     };
     shared.tell(Event::RevokeFailed(failure));

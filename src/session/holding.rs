@@ -21,7 +21,7 @@ struct Current {
     tokens: TokenSet,
     header: HeaderValue,
     expected: Expected,
-    spent: Option<RefreshToken>,
+    replaces: Option<RefreshToken>,
 }
 
 /// What the store could not be told yet.
@@ -29,8 +29,9 @@ struct Current {
 pub(crate) enum Owed {
     /// The tokens held, which follow the record of the version that is held.
     Save,
-    /// A tombstone.
-    Bury,
+    /// A tombstone in place of this record. A logout buries whatever is there, a verdict only the
+    /// record it was about.
+    Bury(Expected),
 }
 
 /// Tokens as they are handed to and from a flight.
@@ -41,8 +42,8 @@ pub(crate) struct Kept {
     /// [`Expected::Any`]: a login that was not saved, which follows whatever is there.
     pub(crate) expected: Expected,
     pub(crate) saved: bool,
-    /// The refresh token that brought these tokens, if they replaced it: it is never sent again.
-    pub(crate) spent: Option<RefreshToken>,
+    /// The refresh token that was spent for these, where they brought another. It is not sent again.
+    pub(crate) replaces: Option<RefreshToken>,
 }
 
 impl Holding {
@@ -55,7 +56,7 @@ impl Holding {
             tokens: current.tokens.clone(),
             expected: current.expected,
             saved: self.owed != Some(Owed::Save),
-            spent: current.spent.clone(),
+            replaces: current.replaces.clone(),
         })
     }
 
@@ -70,14 +71,14 @@ impl Holding {
     pub(crate) fn hold(&mut self, kept: Kept) {
         self.owed = (!kept.saved).then_some(Owed::Save);
         let header = bearer(kept.tokens.access());
-        let Kept { tokens, expected, spent, .. } = kept;
-        self.current = Some(Current { tokens, header, expected, spent });
+        let Kept { tokens, expected, replaces, .. } = kept;
+        self.current = Some(Current { tokens, header, expected, replaces });
         self.discarded = None;
     }
 
     /// The session is over: nothing that was held is used again.
-    pub(crate) fn discard(&mut self, bury: bool) -> Option<TokenSet> {
-        self.owed = bury.then_some(Owed::Bury);
+    pub(crate) fn discard(&mut self, bury: Option<Expected>) -> Option<TokenSet> {
+        self.owed = bury.map(Owed::Bury);
         let tokens = self.current.take().map(|current| current.tokens);
         if tokens.is_some() {
             self.discarded = tokens.clone();
@@ -102,8 +103,8 @@ impl Holding {
         }
     }
 
-    pub(crate) fn buried(&mut self) {
-        if self.owed == Some(Owed::Bury) {
+    pub(crate) fn buried(&mut self, expected: Expected) {
+        if self.owed == Some(Owed::Bury(expected)) {
             self.owed = None;
         }
     }

@@ -1,7 +1,7 @@
 //! Reads the store, and says what the record is to this session.
 
 use crate::{
-    Entry, Expected, Record, StoreError, TokenSet, Version,
+    Entry, Expected, Record, StoreError, Stored, TokenSet, Version,
     lifecycle::Life,
     session::{flight::bounded, holding::Kept, shared::Shared},
 };
@@ -16,6 +16,7 @@ pub(crate) enum Found {
     /// What memory holds, or what it follows.
     Known {
         version: Version,
+        /// Somebody vanished while spending the very refresh token that memory holds.
         interrupted: bool,
     },
     /// Tokens that memory does not hold.
@@ -30,39 +31,56 @@ pub(crate) enum Found {
 
 pub(crate) async fn look(shared: &Shared) -> Result<Found, StoreError> {
     let stored = bounded(shared.settings.store, shared.store.load()).await?;
-    let Some(stored) = stored else { return Ok(Found::Absent) };
     let now = shared.clock.now();
     let (kept, discarded) =
         shared.gate.ask(&now, |state| (state.holding.kept(), state.holding.discarded().cloned()));
-    let version = stored.version;
-    if kept.as_ref().is_some_and(|kept| kept.expected == Expected::Any && !kept.saved) {
-        return Ok(Found::Known { version, interrupted: false });
+    Ok(judge(shared, stored, kept.as_ref(), discarded.as_ref()))
+}
+
+/// As [`look`], but what the record is to these tokens, even if others are held by now.
+pub(crate) async fn look_for(shared: &Shared, kept: &Kept) -> Result<Found, StoreError> {
+    let stored = bounded(shared.settings.store, shared.store.load()).await?;
+    Ok(judge(shared, stored, Some(kept), None))
+}
+
+fn judge(
+    shared: &Shared,
+    stored: Option<Stored>,
+    kept: Option<&Kept>,
+    discarded: Option<&TokenSet>,
+) -> Found {
+    let Some(Stored { entry, version }) = stored else { return Found::Absent };
+    if kept.is_some_and(|kept| kept.expected == Expected::Any && !kept.saved) {
+        return Found::Known { version, interrupted: false };
     }
-    let record = match stored.entry {
-        Entry::Tombstone => return Ok(Found::Tombstone),
-        Entry::Live(record) if !shared.owns(&record) => return Ok(Found::Foreign),
+    let record = match entry {
+        Entry::Tombstone => return Found::Tombstone,
+        Entry::Live(record) if !shared.owns(&record) => return Found::Foreign,
         Entry::Live(record) => record,
     };
     // Whoever marked the record and no longer has the lease has vanished.
     let interrupted = record.spent_since().is_some();
-    if kept.is_some_and(|kept| is_known(&kept, &record, version)) {
-        return Ok(Found::Known { version, interrupted });
+    if let Some(kept) = kept
+        && is_known(kept, &record, version)
+    {
+        // The mark of a refresh token says nothing of its successor.
+        let interrupted = interrupted && record.tokens().refresh() == kept.tokens.refresh();
+        return Found::Known { version, interrupted };
     }
-    if discarded.is_some_and(|discarded| is_same(&discarded, record.tokens())) {
-        return Ok(Found::Discarded);
+    if discarded.is_some_and(|discarded| is_same(discarded, record.tokens())) {
+        return Found::Discarded;
     }
-    let (tokens, life) = shared.life_of_kept(record.tokens().clone(), now);
-    let kept = Kept { tokens, expected: Expected::Version(version), saved: true, spent: None };
-    Ok(Found::Newer { kept, life, interrupted })
+    let (tokens, life) = shared.life_of_kept(record.tokens().clone(), shared.clock.now());
+    let expected = Expected::Version(version);
+    Found::Newer { kept: Kept { tokens, expected, saved: true, replaces: None }, life, interrupted }
 }
 
 fn is_known(kept: &Kept, record: &Record, version: Version) -> bool {
-    let (stored, held) = (record.tokens(), &kept.tokens);
-    // Also what memory follows, however often somebody marked it since.
-    let followed = kept.spent.is_some() && stored.refresh() == kept.spent.as_ref();
+    let refresh = record.tokens().refresh();
     kept.expected == Expected::Version(version)
-        || followed
-        || (stored.access() == held.access() && stored.refresh() == held.refresh())
+        || (record.tokens().access() == kept.tokens.access() && refresh == kept.tokens.refresh())
+        // An older record that came back, as when its mark was taken away.
+        || (kept.replaces.is_some() && refresh == kept.replaces.as_ref())
 }
 
 fn is_same(discarded: &TokenSet, tokens: &TokenSet) -> bool {

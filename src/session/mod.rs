@@ -1,6 +1,7 @@
 //! One session: its tokens, the one refresh that renews them, and the handle that everybody shares.
 
 mod builder;
+mod caught;
 mod events;
 mod flight;
 pub(crate) mod gate;
@@ -14,19 +15,21 @@ mod waiting;
 
 use std::{fmt, sync::Arc, task::Poll};
 
-use http::{HeaderMap, Request, header};
+use http::{Request, header};
 
 pub(crate) use self::waiting::Waiting;
 pub use self::{
     builder::{BuildError, SessionBuilder},
-    events::{Event, Events},
+    events::{Event, Events, RefreshCause},
     settings::AmbiguousPolicy,
     status::Status,
 };
 use self::{flight::Flight, gate::Place, holding::Owed, shared::Shared};
 use crate::{
-    AccessToken, NoAuth, RefreshError, StoreError, TokenSet, TokenSource,
+    AccessToken, Expected, RefreshError, StoreError, TokenSet, TokenSource,
+    auth::{Attached, may_carry},
     error::Kind,
+    extension::SessionId,
     lifecycle::{Decision, Endpoint, Generation},
 };
 
@@ -125,16 +128,28 @@ impl Session {
     /// A [`RefreshError`] if there is no other to be had now, or the refresh takes longer than the
     /// session's patience.
     pub async fn refresh_after(&self, refused: &AccessToken) -> Result<AccessToken, RefreshError> {
-        let now = self.shared().clock.now();
-        let seen = self.shared().gate.ask(&now, |state| {
-            let held = state.holding.credential().is_some_and(|(token, _)| token == refused);
-            state.life.generation().filter(|_| held)
-        });
+        let mut seen = self.generation_of(refused);
+        if seen.is_none() {
+            let token = self.token().await?;
+            if token != *refused {
+                return Ok(token);
+            }
+            // It was in the store, or in the builder's hands.
+            seen = self.generation_of(refused);
+        }
         if let Some(seen) = seen {
             let mut waiting = self.waiting();
             std::future::poll_fn(|cx| waiting.poll_renewed(seen, None, cx)).await?;
         }
         self.token().await
+    }
+
+    fn generation_of(&self, token: &AccessToken) -> Option<Generation> {
+        let now = self.shared().clock.now();
+        self.shared().gate.ask(&now, |state| {
+            let held = state.holding.credential().is_some_and(|(held, _)| held == token);
+            state.life.generation().filter(|_| held)
+        })
     }
 
     /// Begin anew with these tokens, whatever was before: they are saved, then used.
@@ -164,7 +179,7 @@ impl Session {
     /// process may still use the record.
     pub async fn logout(&self) -> Result<(), StoreError> {
         let shared = self.shared();
-        let bury = shared.source.spends_refresh_token();
+        let bury = shared.source.spends_refresh_token().then_some(Expected::Any);
         let now = shared.clock.now();
         let (tokens, first) = shared.gate.change(&now, |state| {
             let first = !state.life.over_because().is_some_and(RefreshError::is_logged_out);
@@ -176,7 +191,7 @@ impl Session {
         }
         let owner = shared.clone();
         detached(shared, async move {
-            let buried = owed::pay_once(&owner).await;
+            let buried = owed::pay_once(&owner).await.map(drop);
             if let Err(error) = &buried {
                 owner.tell(Event::PersistFailed(error.clone()));
                 owed::pay_later(&owner);
@@ -260,6 +275,9 @@ impl Session {
             self.landed().await;
         }
         let paid = owed::pay_once(shared).await;
+        if let Ok(true) = paid {
+            shared.tell(Event::Persisted);
+        }
         let now = shared.clock.now();
         let (owed, kept) =
             shared.gate.ask(&now, |state| (state.holding.owed(), state.holding.kept()));
@@ -267,7 +285,7 @@ impl Session {
             (Err(error), Some(Owed::Save)) => {
                 Err(Unsaved { tokens: kept.map(|kept| kept.tokens), error })
             }
-            (Err(error), Some(Owed::Bury)) => Err(Unsaved { tokens: None, error }),
+            (Err(error), Some(Owed::Bury(_))) => Err(Unsaved { tokens: None, error }),
             _ => Ok(()),
         }
     }
@@ -285,29 +303,28 @@ impl Session {
     /// credentials of its own, and did not ask to be left alone.
     #[inline]
     pub(crate) fn concerns<B>(&self, request: &Request<B>) -> bool {
-        self.may_attach(request) && !request.headers().contains_key(header::AUTHORIZATION)
-    }
-
-    #[inline]
-    fn may_attach<B>(&self, request: &Request<B>) -> bool {
-        self.shared().origins.contain(request.uri())
-            && request.method() != http::Method::CONNECT
-            && request.extensions().get::<NoAuth>().is_none()
+        may_carry(request, &self.shared().origins)
+            && !request.headers().contains_key(header::AUTHORIZATION)
     }
 
     /// Write the newest token into a request that is the session's business.
     #[inline]
-    pub(crate) fn attach<B>(&self, request: &mut Request<B>) -> Option<Result<(), RefreshError>> {
-        if !self.may_attach(request) {
-            return None;
+    pub(crate) fn attach<B>(&self, request: &mut Request<B>) -> Attached {
+        let shared = self.shared();
+        let id = Some(shared.id());
+        if !may_carry(request, &shared.origins) {
+            return Attached::No(id);
         }
-        attach(request.headers_mut(), || {
-            let shared = self.shared();
+        Attached::to(request, id, || {
             let now = shared.clock.now();
             let snapshot = shared.gate.snapshot();
             let held = snapshot.as_ref().filter(|held| !held.is_dead(&now))?;
             Some(held.header.clone())
         })
+    }
+
+    pub(crate) fn id(&self) -> SessionId {
+        self.shared().id()
     }
 
     /// The generation of a token that can be attached without asking.
@@ -323,6 +340,14 @@ impl Session {
     #[inline]
     pub(crate) fn generation(&self) -> Option<Generation> {
         Some(self.shared().gate.snapshot().as_ref()?.outlook.generation)
+    }
+
+    /// Whether the token of this generation, if it is still the newest, was fetched because its
+    /// predecessor had been refused.
+    pub(crate) fn answers_challenge(&self, generation: Generation) -> bool {
+        let snapshot = self.shared().gate.snapshot();
+        let outlook = snapshot.as_ref().map(|held| held.outlook);
+        outlook.is_some_and(|it| it.generation == generation && it.answers_challenge)
     }
 
     pub(crate) fn waiting(&self) -> Waiting {
@@ -358,26 +383,6 @@ impl Session {
     #[cfg(feature = "redirect")]
     pub(crate) fn origins(&self) -> &crate::Origins {
         &self.shared().origins
-    }
-}
-
-/// Put a header in place unless the caller set one.
-///
-/// `None`: the caller did.
-#[inline]
-pub(crate) fn attach(
-    headers: &mut HeaderMap,
-    credential: impl FnOnce() -> Option<http::HeaderValue>,
-) -> Option<Result<(), RefreshError>> {
-    match headers.entry(header::AUTHORIZATION) {
-        header::Entry::Occupied(_) => None,
-        header::Entry::Vacant(entry) => Some(match credential() {
-            Some(credential) => {
-                entry.insert(credential);
-                Ok(())
-            }
-            None => Err(RefreshError::new(Kind::Unattached)),
-        }),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::{
         events::Event,
         flight::{bounded, store},
         holding::Owed,
+        look::{Found, look_for},
         shared::Shared,
     },
 };
@@ -38,7 +39,15 @@ impl Payer {
             }
             tokio::time::sleep(wait).await;
             let closed = shared.gate.ask(&shared.clock.now(), |state| state.life.is_closed());
-            if closed || pay_once(shared).await.is_ok() {
+            if closed {
+                return;
+            }
+            // What is owed may have changed on the way.
+            if let Ok(true) = pay_once(shared).await {
+                shared.tell(Event::Persisted);
+            }
+            let now = shared.clock.now();
+            if shared.gate.ask(&now, |state| state.holding.owed().is_none()) {
                 return;
             }
         }
@@ -52,8 +61,8 @@ impl Drop for Payer {
     }
 }
 
-/// Pay what is owed now, if anything is.
-pub(crate) async fn pay_once(shared: &Shared) -> Result<(), StoreError> {
+/// Pay what is owed now. `Ok(false)`: nothing was.
+pub(crate) async fn pay_once(shared: &Shared) -> Result<bool, StoreError> {
     let limit = shared.settings.store;
     let Some(_turn) = Shared::within(limit, shared.turn.lock()).await else {
         return Err(StoreError::unavailable());
@@ -65,19 +74,28 @@ pub(crate) async fn pay_once(shared: &Shared) -> Result<(), StoreError> {
     };
     match owed() {
         Some((Owed::Save, Some(kept))) => {
-            let swap = store(shared, kept.expected, &kept.tokens).await?;
+            // By version, so that a slow swap cannot undo what a refresh has stored meanwhile.
+            let expected = match look_for(shared, &kept).await? {
+                Found::Known { version, .. } => Some(Expected::Version(version)),
+                Found::Absent => Some(Expected::Absent),
+                _ => None,
+            };
+            let swap = match expected {
+                Some(expected) => store(shared, expected, &kept.tokens).await?,
+                None => Swap::Moved,
+            };
             shared.gate.ask(&shared.clock.now(), |state| match swap {
                 Swap::Done(version) => state.holding.saved(&kept.tokens, version),
                 // Somebody stored something newer: the next look finds it.
                 Swap::Moved => state.holding.overtaken(&kept.tokens),
             });
         }
-        Some((Owed::Bury, _)) => {
-            let _ = bounded(limit, shared.store.compare_and_bury(Expected::Any)).await?;
-            shared.gate.ask(&shared.clock.now(), |state| state.holding.buried());
+        Some((Owed::Bury(expected), _)) => {
+            // Moved: somebody logged in, or buried it.
+            let _ = bounded(limit, shared.store.compare_and_bury(expected)).await?;
+            shared.gate.ask(&shared.clock.now(), |state| state.holding.buried(expected));
         }
-        Some((Owed::Save, None)) | None => return Ok(()),
+        Some((Owed::Save, None)) | None => return Ok(false),
     }
-    shared.tell(Event::Persisted);
-    Ok(())
+    Ok(true)
 }

@@ -12,6 +12,7 @@ use crate::{
     Clock, Origins, RefreshError, TokenSet,
     clock::{Deadline, Now},
     error::Kind,
+    extension::SessionId,
     lifecycle::{Life, Lifecycle, Ticket},
     session::{
         events::{Event, Listeners},
@@ -43,7 +44,7 @@ pub(crate) struct Shared {
 
 tokio::task_local! {
     /// The session whose source is being polled.
-    static SERVING: usize;
+    static SERVING: SessionId;
 }
 
 impl Shared {
@@ -106,8 +107,9 @@ impl Shared {
         SERVING.scope(self.id(), source).await
     }
 
-    fn id(&self) -> usize {
-        std::ptr::from_ref(self).addr()
+    #[inline]
+    pub(crate) fn id(&self) -> SessionId {
+        SessionId(std::ptr::from_ref(self).addr())
     }
 
     /// When tokens from a token endpoint die: counted from when their request was sent.

@@ -5,9 +5,10 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Instant,
 };
 
-use tokio::time::Sleep;
+use tokio::{runtime, time::Sleep};
 
 use crate::{
     RefreshError,
@@ -24,8 +25,15 @@ const LAUNCHES: u8 = 3;
 pub(crate) struct Waiting {
     shared: Arc<Shared>,
     place: Place,
-    patience: Option<Pin<Box<Sleep>>>,
+    patience: Option<Patience>,
     launches: u8,
+}
+
+/// When a wait ends, and the timer of the runtime that it was last polled on.
+struct Patience {
+    end: Instant,
+    runtime: runtime::Id,
+    timer: Pin<Box<Sleep>>,
 }
 
 impl Waiting {
@@ -100,15 +108,24 @@ impl Waiting {
     }
 
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<Result<Generation, RefreshError>> {
-        if self.patience.is_none() {
-            let Some(runtime) = self.shared.runtime() else {
-                return self.give_up(RefreshError::new(Kind::NoRuntime));
-            };
-            let _entered = runtime.enter();
-            self.patience = Some(Box::pin(tokio::time::sleep(self.shared.settings.patience)));
+        let shared = &self.shared;
+        match (shared.runtime(), &self.patience) {
+            (None, None) => return self.give_up(RefreshError::new(Kind::NoRuntime)),
+            (None, Some(_)) => {}
+            (Some(runtime), Some(patience)) if patience.runtime == runtime.id() => {}
+            // A timer panics once its runtime has ended, and a request may move to another.
+            (Some(runtime), patience) => {
+                let end = match patience {
+                    Some(patience) => patience.end,
+                    None => shared.clock.now().later(shared.settings.patience),
+                };
+                let _entered = runtime.enter();
+                let timer = Box::pin(tokio::time::sleep(shared.until(end)));
+                self.patience = Some(Patience { end, runtime: runtime.id(), timer });
+            }
         }
         let Some(patience) = &mut self.patience else { return Poll::Pending };
-        ready!(patience.as_mut().poll(cx));
+        ready!(patience.timer.as_mut().poll(cx));
         self.give_up(RefreshError::new(Kind::TimedOut))
     }
 

@@ -117,7 +117,8 @@ impl Held {
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// [`TokenSource`] behind a pointer, so that a session has no type parameter.
+/// [`TokenSource`] behind a pointer, so that a session has no type parameter. The program's code runs when
+/// the future is polled, not before.
 pub(crate) trait DynSource: Send + Sync {
     fn refresh(&self, held: Held) -> BoxFuture<'_, Result<TokenSet, RefreshError>>;
     fn revoke(&self, tokens: TokenSet) -> BoxFuture<'_, Result<(), RefreshError>>;
@@ -126,11 +127,11 @@ pub(crate) trait DynSource: Send + Sync {
 
 impl<S: TokenSource> DynSource for S {
     fn refresh(&self, held: Held) -> BoxFuture<'_, Result<TokenSet, RefreshError>> {
-        Box::pin(TokenSource::refresh(self, held))
+        Box::pin(async move { TokenSource::refresh(self, held).await })
     }
 
     fn revoke(&self, tokens: TokenSet) -> BoxFuture<'_, Result<(), RefreshError>> {
-        Box::pin(TokenSource::revoke(self, tokens))
+        Box::pin(async move { TokenSource::revoke(self, tokens).await })
     }
 
     fn spends_refresh_token(&self) -> bool {

@@ -132,7 +132,8 @@ impl fmt::Debug for Lease {
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// [`TokenStore`] behind a pointer, so that a session has no type parameter.
+/// [`TokenStore`] behind a pointer, so that a session has no type parameter. The program's code runs when
+/// the future is polled, not before.
 pub(crate) trait DynStore: Send + Sync {
     fn load(&self) -> BoxFuture<'_, Option<Stored>>;
     fn lease(&self) -> BoxFuture<'_, Lease>;
@@ -142,18 +143,18 @@ pub(crate) trait DynStore: Send + Sync {
 
 impl<S: TokenStore> DynStore for S {
     fn load(&self) -> BoxFuture<'_, Option<Stored>> {
-        Box::pin(TokenStore::load(self))
+        Box::pin(async move { TokenStore::load(self).await })
     }
 
     fn lease(&self) -> BoxFuture<'_, Lease> {
-        Box::pin(TokenStore::lease(self))
+        Box::pin(async move { TokenStore::lease(self).await })
     }
 
     fn compare_and_store(&self, expected: Expected, record: Record) -> BoxFuture<'_, Swap> {
-        Box::pin(TokenStore::compare_and_store(self, expected, record))
+        Box::pin(async move { TokenStore::compare_and_store(self, expected, record).await })
     }
 
     fn compare_and_bury(&self, expected: Expected) -> BoxFuture<'_, Swap> {
-        Box::pin(TokenStore::compare_and_bury(self, expected))
+        Box::pin(async move { TokenStore::compare_and_bury(self, expected).await })
     }
 }

@@ -1,4 +1,37 @@
 //! What the crate promises, shown over its two test servers: one scenario family a file.
 
+mod ambiguous;
+mod attach;
+mod bodies;
+mod brake;
+mod cancellation;
+mod classification;
+mod clocks;
+mod closing;
 mod coalescing;
+mod dropped_calls;
+mod dropped_requests;
+mod early;
+mod early_401;
+mod ending;
+mod events;
+mod expiry;
+mod faulty_store;
+mod first_start;
+mod generations;
+mod middleware;
+mod no_runtime;
+mod orders;
+mod origins;
+mod panics;
+mod patience;
+mod redirect;
+mod reentrancy;
+mod replay;
+mod runtimes;
+mod scripted;
+mod stores;
 mod support;
+mod token_endpoint;
+mod unruly;
+mod web;

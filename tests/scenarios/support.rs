@@ -1,12 +1,23 @@
 //! A session over the kit's two servers, in memory: what most scenarios begin with.
 
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
 use bytes::Bytes;
+use futures::{FutureExt, StreamExt};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::JoinHandle,
+};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
 use tower_reauth::{
-    AuthLayer, BoxError, RefreshLayer, RefreshTokenGrant, ReplayBody, Session, SessionBuilder,
-    testing::{AuthorizationServer, ResourceServer, ResponseBody},
+    AuthLayer, BoxError, Entry, Event, Events, MemoryStore, RefreshError, RefreshLayer,
+    RefreshTokenGrant, ReplayBody, Session, SessionBuilder, TokenSet, TokenSource, TokenStore,
+    testing::{AuthorizationServer, ManualClock, ResourceServer, ResponseBody},
 };
 
 pub(crate) const ORIGIN: &str = "https://api.example.com";
@@ -27,6 +38,13 @@ impl World {
         Self { authorization, api }
     }
 
+    /// Both servers, by this clock.
+    pub(crate) fn by(clock: &ManualClock) -> Self {
+        let authorization = AuthorizationServer::with_clock(clock.clock());
+        let api = ResourceServer::new(&authorization);
+        Self { authorization, api }
+    }
+
     /// A grant at this world's token endpoint.
     pub(crate) fn grant(&self) -> RefreshTokenGrant<AuthorizationServer> {
         let endpoint = self.authorization.token_endpoint().to_string();
@@ -35,7 +53,12 @@ impl World {
 
     /// A session with a first pair as its seed, for scenarios that change more of its set-up.
     pub(crate) fn builder(&self) -> SessionBuilder {
-        Session::builder(self.grant()).tokens(self.authorization.login()).origin(ORIGIN)
+        self.builder_over(self.grant())
+    }
+
+    /// The same over another source.
+    pub(crate) fn builder_over(&self, source: impl TokenSource) -> SessionBuilder {
+        Session::builder(source).tokens(self.authorization.login()).origin(ORIGIN)
     }
 
     pub(crate) fn session(&self) -> Session {
@@ -49,14 +72,16 @@ impl World {
 }
 
 /// The usual stack over any inner service.
-pub(crate) fn stack<S, R>(
+pub(crate) fn stack<S, B, R>(
     session: &Session,
     inner: S,
-) -> BoxCloneSyncService<Request<Body>, Response<R>, BoxError>
+) -> BoxCloneSyncService<Request<B>, Response<R>, BoxError>
 where
-    S: Service<Request<ReplayBody<Body>>, Response = Response<R>> + Clone + Send + Sync + 'static,
+    S: Service<Request<ReplayBody<B>>, Response = Response<R>> + Clone + Send + Sync + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send,
+    B: http_body::Body + Send + 'static,
+    B::Error: Into<BoxError>,
     R: http_body::Body + Send + 'static,
 {
     let layers = ServiceBuilder::new()
@@ -75,14 +100,68 @@ pub(crate) fn post(path: &str, body: impl Into<Bytes>) -> Request<Body> {
 }
 
 /// Send one request, and read its answer whole.
-pub(crate) async fn send<R>(
-    client: &BoxCloneSyncService<Request<Body>, Response<R>, BoxError>,
-    request: Request<Body>,
+pub(crate) async fn send<B, R>(
+    client: &BoxCloneSyncService<Request<B>, Response<R>, BoxError>,
+    request: Request<B>,
 ) -> Result<Response<Bytes>, BoxError>
 where
-    R: http_body::Body<Error = BoxError> + Send + 'static,
+    R: http_body::Body + Send + 'static,
     R::Data: Send,
+    R::Error: Into<BoxError>,
 {
     let (head, body) = client.clone().oneshot(request).await?.into_parts();
-    Ok(Response::from_parts(head, body.collect().await?.to_bytes()))
+    Ok(Response::from_parts(head, body.collect().await.map_err(Into::into)?.to_bytes()))
+}
+
+/// Let every task go as far as it can. Time must be paused.
+pub(crate) async fn settle() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+/// The events that are there by now.
+pub(crate) fn told(events: &mut Events) -> Vec<Event> {
+    std::iter::from_fn(|| events.next().now_or_never().flatten()).collect()
+}
+
+/// The session's error, where nothing was sent.
+pub(crate) fn unsent<T: std::fmt::Debug>(result: Result<T, BoxError>) -> RefreshError {
+    *result.expect_err("nothing is sent").downcast().expect("the session's error")
+}
+
+/// The session's error beside a challenge that could not be answered.
+pub(crate) fn unanswered<T>(response: &Response<T>) -> RefreshError {
+    response.extensions().get::<RefreshError>().expect("the session's error").clone()
+}
+
+/// Send so many requests at once, each from a task of its own.
+pub(crate) fn send_all(
+    client: &Client,
+    requests: impl IntoIterator<Item = Request<Body>>,
+) -> Vec<JoinHandle<Result<Response<Bytes>, BoxError>>> {
+    let send_one = |request| {
+        let client = client.clone();
+        tokio::spawn(async move { send(&client, request).await })
+    };
+    requests.into_iter().map(send_one).collect()
+}
+
+/// The tokens in a store. `None`: no record, or a tombstone.
+pub(crate) async fn stored(store: &MemoryStore) -> Option<TokenSet> {
+    match store.load().await.unwrap()?.entry {
+        Entry::Live(record) => Some(record.tokens().clone()),
+        Entry::Tombstone => None,
+    }
+}
+
+/// A runtime whose time is paused, for scenarios that need more than one or end it.
+pub(crate) fn paused() -> Runtime {
+    Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
+}
+
+/// A request that tells whether anything still holds it.
+pub(crate) fn traced(mut request: Request<Body>) -> (Request<Body>, Weak<()>) {
+    let trace = Arc::new(());
+    let weak = Arc::downgrade(&trace);
+    request.extensions_mut().insert(trace);
+    (request, weak)
 }

@@ -1,0 +1,191 @@
+//! Which requests are the session's business at all.
+
+use http::{Method, Request, header};
+use tower::{Layer, ServiceBuilder, util::BoxCloneSyncService};
+use tower_reauth::{AuthLayer, NoAuth, RefreshError, RefreshLayer, Session};
+
+use crate::{
+    support::{Body, Client, ORIGIN, World, get, send, stack},
+    web::ABROAD,
+};
+
+fn at(uri: &str) -> Request<Body> {
+    Request::get(uri).body(Body::default()).unwrap()
+}
+
+/// Sent once, without a token of ours, and its 401 is handed on as it is.
+async fn assert_left_alone(world: &World, client: &Client, request: Request<Body>) {
+    let before = world.api.requests();
+    let own = request.headers().get(header::AUTHORIZATION).cloned();
+    let what = format!("{} {}", request.method(), request.uri());
+    let response = send(client, request).await.unwrap();
+    assert_eq!(response.status(), 401, "{what}");
+    assert!(response.extensions().get::<RefreshError>().is_none(), "{what}");
+    assert_eq!(response.into_body(), "401 Unauthorized\n", "{what}");
+    assert_eq!(world.api.requests(), before + 1, "{what}");
+    let received = world.api.received();
+    assert_eq!(received[before].headers.get(header::AUTHORIZATION), own.as_ref(), "{what}");
+    assert_eq!(world.authorization.token_requests(), 0, "{what}");
+}
+
+/// Case 61.
+#[tokio::test(start_paused = true)]
+async fn another_scheme_host_or_port_gets_no_token() {
+    let world = World::new();
+    let client = world.client(&world.session());
+    for uri in ABROAD.into_iter().chain([
+        "http://api.example.com:443/",
+        "https://api.example.com@elsewhere.example.net/",
+        "https://example.com/",
+        "https://api.example.com./",
+        "ftp://api.example.com/",
+    ]) {
+        assert_left_alone(&world, &client, at(uri)).await;
+    }
+}
+
+/// Case 61.
+#[tokio::test(start_paused = true)]
+async fn a_uri_without_authority_gets_a_token_only_where_an_origin_is_assumed() {
+    let world = World::new();
+    let client = world.client(&world.session());
+    assert_left_alone(&world, &client, at("/orders")).await;
+
+    let assuming = world.builder().assume_origin(ORIGIN).build().unwrap();
+    let client = world.client(&assuming);
+    assert_eq!(send(&client, at("/orders")).await.unwrap().status(), 200);
+    world.authorization.revoke_access_tokens();
+    assert_eq!(send(&client, at("/orders")).await.unwrap().status(), 200);
+    assert_eq!(world.authorization.token_requests(), 1);
+    // What names a stranger is not taken for the assumed origin.
+    let before = world.api.requests();
+    assert_eq!(send(&client, at(ABROAD[0])).await.unwrap().status(), 401);
+    assert_eq!(world.api.received()[before].authorizations(), 0);
+}
+
+/// Case 61.
+#[tokio::test(start_paused = true)]
+async fn a_lying_host_header_changes_nothing() {
+    let world = World::new();
+    let client = world.client(&world.session());
+
+    let mut stranger = at(ABROAD[0]);
+    stranger.headers_mut().insert(header::HOST, "api.example.com".parse().unwrap());
+    assert_left_alone(&world, &client, stranger).await;
+
+    let mut relative = at("/orders");
+    relative.headers_mut().insert(header::HOST, "api.example.com".parse().unwrap());
+    assert_left_alone(&world, &client, relative).await;
+
+    let mut home = get("/orders");
+    home.headers_mut().insert(header::HOST, "elsewhere.example.net".parse().unwrap());
+    assert_eq!(send(&client, home).await.unwrap().status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn user_information_in_a_uri_does_not_move_its_origin() {
+    let world = World::new();
+    let client = world.client(&world.session());
+    let request = at("https://somebody:secret@api.example.com/orders");
+    assert_eq!(send(&client, request).await.unwrap().status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn connect_is_for_a_proxy_and_gets_no_token() {
+    let world = World::new();
+    let assuming = world.builder().assume_origin(ORIGIN).build().unwrap();
+    for session in [world.session(), assuming] {
+        let client = world.client(&session);
+        for uri in
+            ["api.example.com:443", "https://api.example.com/", "https://api.example.com:443/"]
+        {
+            let mut request = at(uri);
+            *request.method_mut() = Method::CONNECT;
+            assert_left_alone(&world, &client, request).await;
+        }
+    }
+}
+
+/// Case 62.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_asks_for_no_token_or_brings_its_own_is_left_alone() {
+    let world = World::new();
+    let session = world.session();
+    let client = world.client(&session);
+
+    let mut asks = get("/orders");
+    asks.extensions_mut().insert(NoAuth);
+    assert_left_alone(&world, &client, asks).await;
+    for own in ["Bearer of-its-own", "Basic dXNlcjpwYXNz", ""] {
+        let mut request = get("/orders");
+        request.headers_mut().insert(header::AUTHORIZATION, own.parse().unwrap());
+        assert_left_alone(&world, &client, request).await;
+    }
+    assert_eq!(send(&client, get("/orders")).await.unwrap().status(), 200);
+    assert_eq!(world.authorization.token_requests(), 0);
+}
+
+/// Case 66.
+#[tokio::test(start_paused = true)]
+async fn a_request_without_a_token_to_be_had_fails_and_is_not_sent_anonymously() {
+    let world = World::new();
+    let never_logged_in = Session::builder(world.grant()).origin(ORIGIN).build().unwrap();
+    let logged_out = world.session();
+    logged_out.logout().await.unwrap();
+    let ended = world.session();
+    world.authorization.revoke_all();
+    let revoked = ended.token().await.unwrap();
+    assert!(ended.refresh_after(&revoked).await.unwrap_err().is_session_ended());
+
+    for session in [never_logged_in, logged_out, ended] {
+        let client = world.client(&session);
+        let error = send(&client, get("/orders")).await.unwrap_err();
+        assert!(error.downcast_ref::<RefreshError>().unwrap().needs_login());
+        assert_eq!(world.api.requests(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_the_sessions_business_passes_even_when_it_is_logged_out() {
+    let world = World::new();
+    let session = world.session();
+    let client = world.client(&session);
+    session.logout().await.unwrap();
+
+    let mut asks = get("/public");
+    asks.extensions_mut().insert(NoAuth);
+    assert_left_alone(&world, &client, asks).await;
+    assert_left_alone(&world, &client, at(ABROAD[0])).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_uri_rewritten_between_the_layers_is_judged_by_what_it_became() {
+    let world = World::new();
+    let session = world.session();
+    let inner = ServiceBuilder::new()
+        .map_request(|mut request: Request<_>| {
+            if request.uri().path() == "/abroad" {
+                *request.uri_mut() = ABROAD[0].parse().unwrap();
+            }
+            request
+        })
+        .layer(AuthLayer::new(session.clone()))
+        .service(world.api.clone());
+    let client = BoxCloneSyncService::new(RefreshLayer::new(session).layer(inner));
+
+    let response = send(&client, get("/abroad")).await.unwrap();
+    assert_eq!(response.status(), 401);
+    assert_eq!(world.api.received()[0].authorizations(), 0);
+    assert_eq!((world.api.requests(), world.authorization.token_requests()), (1, 0));
+    assert_eq!(send(&client, get("/orders")).await.unwrap().status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_stacks_one_in_the_other_attach_one_token() {
+    let world = World::new();
+    let session = world.session();
+    let client: Client = stack(&session, stack(&session, world.api.clone()));
+
+    assert_eq!(send(&client, get("/orders")).await.unwrap().status(), 200);
+    assert_eq!(world.api.received()[0].authorizations(), 1);
+}
