@@ -20,6 +20,7 @@ const CHALLENGE: &str =
     "Bearer realm=\"canary\", error=\"invalid_token\", error_description=\"canary\"";
 
 type Answer = Result<Response<Frames>, BoxError>;
+type Endpoint = fn() -> Answer;
 type Frames = StreamBody<futures::stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, BoxError>>>>;
 
 fn answer(status: u16, headers: &[(&'static str, &'static str)], body: &'static str) -> Answer {
@@ -41,7 +42,7 @@ fn cut() -> Answer {
 }
 
 /// Each way in which a token endpoint answers, with its own words in every place.
-const ANSWERS: &[(&str, fn() -> Answer)] = &[
+const ANSWERS: &[(&str, Endpoint)] = &[
     ("success", || {
         answer(
             200,
@@ -102,7 +103,7 @@ const ANSWERS: &[(&str, fn() -> Answer)] = &[
 ];
 
 /// A session whose token is refused at first, and its token endpoint.
-fn session(answer: fn() -> Answer, expired: bool) -> Session {
+fn session(answer: Endpoint, expired: bool) -> Session {
     let endpoint = service_fn(move |request: Request<Full<Bytes>>| {
         // As a client that traces heads; what it makes of bodies is its own business.
         tracing::trace!(method = ?request.method(), headers = ?request.headers(), "token request");

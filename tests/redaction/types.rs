@@ -250,8 +250,8 @@ async fn printed() -> BTreeMap<&'static str, String> {
     let future = closure.oneshot(request());
     note("TokenFn", text(future.await.unwrap()).await);
     let mapped = map_body(|_: ReplayBody<Full<Bytes>>| Full::<Bytes>::default());
-    note("MapBodyLayer", debug(&mapped));
     note("MapBody", debug(mapped.layer(())));
+    note("MapBodyLayer", debug(mapped));
 
     // The kit, whose tokens are not ours to choose.
     note("ManualClock", debug(ManualClock::new()));
