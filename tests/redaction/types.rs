@@ -42,6 +42,7 @@ const NO_VALUES: &[&str] = &[
     "classify_fn",
     "map_body",
     "source_fn",
+    "store_contract",
 ];
 
 fn access() -> AccessToken {

@@ -36,8 +36,13 @@ fn first_ticket(gate: &Gate, now: &Now) -> Ticket {
 
 fn publish(gate: &Gate, ticket: Ticket, now: &Now) -> Settled {
     let token = AccessToken::new("fresh").unwrap();
-    let kept =
-        Kept { tokens: TokenSet::new(token), expected: Expected::Absent, saved: true, spent: None };
+    let kept = Kept {
+        tokens: TokenSet::new(token),
+        expected: Expected::Absent,
+        saved: true,
+        replaces: None,
+        family: None,
+    };
     gate.finish(ticket, Outcome::Fresh(Life::UNKNOWN), now, |holding| holding.hold(kept))
 }
 
