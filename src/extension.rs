@@ -30,6 +30,11 @@ pub enum NotReplayed {
     Exhausted,
 }
 
-/// On a response: no token was attached to its request.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Unattached;
+/// On a response: no token of this session was attached to its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unattached(pub(crate) SessionId);
+
+/// Tells the sessions of a program apart.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionId(pub(crate) usize);

@@ -172,7 +172,9 @@ impl fmt::Display for Origin {
 /// `None` where the URI names a port that is none.
 fn port(uri: &Uri, secure: bool) -> Option<u16> {
     let authority = uri.authority()?;
-    let after_host = authority.as_str().rsplit_once(authority.host())?.1;
+    let text = authority.as_str();
+    let after_user = text.rsplit_once('@').map_or(text, |(_, rest)| rest);
+    let after_host = after_user.strip_prefix(authority.host())?;
     match after_host {
         // RFC 3986 §6.2.3: an empty port is the default one.
         "" | ":" => Some(default_port(secure)),
@@ -257,6 +259,15 @@ mod tests {
         let origins = Origins::new("https://[::1]:8443").unwrap();
         assert!(contains(&origins, "https://[::1]:8443/a"));
         assert!(!contains(&origins, "https://[::1]/a"));
+    }
+
+    #[test]
+    fn a_port_is_told_from_a_host_of_digits() {
+        let origins = Origins::new("https://8").unwrap();
+        assert!(contains(&origins, "https://8:443/a"));
+        for uri in ["https://8:18/a", "https://8:8/a", "https://8@8:18/a"] {
+            assert!(!contains(&origins, uri), "{uri}");
+        }
     }
 
     #[test]

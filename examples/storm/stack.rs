@@ -13,7 +13,7 @@ use hyper_util::{
     },
     rt::{TokioExecutor, TokioTimer},
 };
-use tokio::sync::Semaphore;
+use tokio::{runtime::Handle, sync::Semaphore};
 use tower::{ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
 use tower_reauth::{
     AuthLayer, BoxError, RefreshLayer, RefreshTokenGrant, ReplayBody, Session,
@@ -40,6 +40,7 @@ pub(crate) fn session(
     authorization: &AuthorizationServer,
     token_endpoint: &Loopback,
     api: &Loopback,
+    runtime: &Handle,
 ) -> Result<Session, BoxError> {
     let address = token_endpoint.uri("/token").to_string();
     // A client of its own: the refresh must not travel through the stack that it serves.
@@ -49,6 +50,7 @@ pub(crate) fn session(
     let session = Session::builder(grant)
         .tokens(authorization.login())
         .insecure_origin(api.origin())
+        .runtime(runtime.clone())
         .build()?;
     Ok(session)
 }

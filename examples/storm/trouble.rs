@@ -71,7 +71,7 @@ impl Trouble {
         &self.refreshes
     }
 
-    /// How often the server did its work and the answer did not arrive.
+    /// How often the server was told to do its work and lose the answer.
     pub(crate) fn answers_lost(&self) -> usize {
         self.answers_lost
     }
@@ -119,7 +119,7 @@ impl Trouble {
             }
             2 => server.fail_next(1, Fault::Html(StatusCode::BAD_GATEWAY)),
             3 => server.fail_next(1, Fault::Reset),
-            4 => server.delay_before(Duration::from_millis(fastrand::u64(100..900))),
+            4 => server.delay_before(Duration::from_millis(fastrand::u64(100..700))),
             lost => {
                 self.answers_lost += 1;
                 let fault = match lost {

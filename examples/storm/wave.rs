@@ -37,7 +37,7 @@ pub(crate) async fn roll(
         report.count(outcome.unwrap_or_else(|panic| Outcome::failed(panic.to_string())));
         answered += 1;
         trouble.watch();
-        if answered == requests / 2 {
+        if answered == requests.div_ceil(2) {
             trouble.strike();
         }
         if answered % 100 == 0 {
@@ -77,8 +77,8 @@ impl Order {
             [] => Full::default().boxed(),
             [frame] => Full::new(frame.clone()).boxed(),
             frames => {
-                let frames = frames.to_vec().into_iter().map(|frame| Ok(Frame::data(frame)));
-                StreamBody::new(stream::iter(frames)).boxed()
+                let frames = frames.iter().cloned().map(|frame| Ok(Frame::data(frame)));
+                StreamBody::new(stream::iter(frames.collect::<Vec<_>>())).boxed()
             }
         };
         let request = Request::builder().method(&self.method).uri(&self.uri);

@@ -1,11 +1,11 @@
 //! Where the header's value comes from: a session, or a closure.
 
-use http::Request;
+use http::{HeaderValue, Method, Request, header};
 
 use super::bearer;
 use crate::{
-    AccessToken, NoAuth, Origins, RefreshError,
-    session::{SelectSession, attach},
+    AccessToken, NoAuth, Origins, RefreshError, error::Kind, extension::SessionId,
+    session::SelectSession,
 };
 
 /// Writes a credential into a request.
@@ -13,13 +13,63 @@ use crate::{
 /// Implemented by [`Session`](crate::Session) and by [`TokenFn`]. Sealed while its shape is young.
 pub trait Credential: sealed::Sealed {
     #[doc(hidden)]
-    fn attach<B>(&self, request: &mut Request<B>) -> Option<Result<(), RefreshError>>;
+    fn attach<B>(&self, request: &mut Request<B>) -> Attached;
+}
+
+/// What became of a request.
+#[doc(hidden)]
+#[derive(Debug)]
+pub enum Attached {
+    /// It carries the credential.
+    Yes,
+    /// It is none of the credential's business, whose session, if it has one, this is.
+    No(Option<SessionId>),
+    /// There is no credential to attach.
+    Missing(RefreshError),
+}
+
+impl Attached {
+    /// Put `credential` into a request that may have it, unless the caller set one.
+    #[inline]
+    pub(crate) fn to<B>(
+        request: &mut Request<B>,
+        session: Option<SessionId>,
+        credential: impl FnOnce() -> Option<HeaderValue>,
+    ) -> Self {
+        match request.headers_mut().entry(header::AUTHORIZATION) {
+            header::Entry::Vacant(entry) => match credential() {
+                Some(credential) => {
+                    entry.insert(credential);
+                    Self::Yes
+                }
+                None => Self::Missing(RefreshError::new(Kind::Unattached)),
+            },
+            // By a layer of the same session above, and not by the caller.
+            header::Entry::Occupied(entry)
+                if session.is_some() && credential().as_ref() == Some(entry.get()) =>
+            {
+                Self::Yes
+            }
+            header::Entry::Occupied(_) => Self::No(session),
+        }
+    }
+}
+
+/// Whether a request may carry a credential for these origins at all.
+#[inline]
+pub(crate) fn may_carry<B>(request: &Request<B>, origins: &Origins) -> bool {
+    origins.contain(request.uri())
+        && request.method() != Method::CONNECT
+        && request.extensions().get::<NoAuth>().is_none()
 }
 
 impl<L: SelectSession> Credential for L {
     #[inline]
-    fn attach<B>(&self, request: &mut Request<B>) -> Option<Result<(), RefreshError>> {
-        self.select(request)?.attach(request)
+    fn attach<B>(&self, request: &mut Request<B>) -> Attached {
+        match self.select(request) {
+            Some(session) => session.attach(request),
+            None => Attached::No(None),
+        }
     }
 }
 
@@ -41,14 +91,11 @@ impl<F> Credential for TokenFn<F>
 where
     F: Fn() -> Option<AccessToken>,
 {
-    fn attach<B>(&self, request: &mut Request<B>) -> Option<Result<(), RefreshError>> {
-        let left_alone = !self.origins.contain(request.uri())
-            || request.method() == http::Method::CONNECT
-            || request.extensions().get::<NoAuth>().is_some();
-        if left_alone {
-            return None;
+    fn attach<B>(&self, request: &mut Request<B>) -> Attached {
+        if !may_carry(request, &self.origins) {
+            return Attached::No(None);
         }
-        attach(request.headers_mut(), || Some(bearer(&(self.token)()?)))
+        Attached::to(request, None, || Some(bearer(&(self.token)()?)))
     }
 }
 

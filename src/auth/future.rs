@@ -9,7 +9,10 @@ use std::{
 use http::Response;
 use pin_project_lite::pin_project;
 
-use crate::{BoxError, RefreshError, extension::Unattached};
+use crate::{
+    BoxError, RefreshError,
+    extension::{SessionId, Unattached},
+};
 
 pin_project! {
     /// The future of [`Auth`](super::Auth).
@@ -23,7 +26,7 @@ pin_project! {
     #[project = StateProj]
     enum State<F> {
         Attached { #[pin] future: F },
-        Unattached { #[pin] future: F },
+        Unattached { #[pin] future: F, session: Option<SessionId> },
         Failed { error: Option<RefreshError> },
     }
 }
@@ -34,8 +37,8 @@ impl<F> ResponseFuture<F> {
         Self { state: State::Attached { future } }
     }
 
-    pub(super) fn unattached(future: F) -> Self {
-        Self { state: State::Unattached { future } }
+    pub(super) fn unattached(future: F, session: Option<SessionId>) -> Self {
+        Self { state: State::Unattached { future, session } }
     }
 
     pub(super) fn failed(error: RefreshError) -> Self {
@@ -54,10 +57,12 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
             StateProj::Attached { future } => future.poll(cx).map_err(Into::into),
-            StateProj::Unattached { future } => {
+            StateProj::Unattached { future, session } => {
                 let mut response = ready!(future.poll(cx)).map_err(Into::into)?;
-                // Above, this answer must not be taken for evidence against a token.
-                response.extensions_mut().insert(Unattached);
+                // Above, this answer must not be taken for evidence against this session's token.
+                if let Some(session) = *session {
+                    response.extensions_mut().insert(Unattached(session));
+                }
                 Poll::Ready(Ok(response))
             }
             // Polled again after it ended, it stays pending, as futures may.

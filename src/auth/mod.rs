@@ -39,7 +39,10 @@ use std::{
 use http::{Request, Response};
 use tower::{Layer, Service};
 
-pub(crate) use self::scheme::bearer;
+pub(crate) use self::{
+    credential::{Attached, may_carry},
+    scheme::bearer,
+};
 pub use self::{
     credential::{Credential, TokenFn},
     future::ResponseFuture,
@@ -114,9 +117,9 @@ where
     #[inline]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         match self.credential.attach(&mut request) {
-            Some(Ok(())) => ResponseFuture::attached(self.inner.call(request)),
-            Some(Err(error)) => ResponseFuture::failed(error),
-            None => ResponseFuture::unattached(self.inner.call(request)),
+            Attached::Yes => ResponseFuture::attached(self.inner.call(request)),
+            Attached::No(session) => ResponseFuture::unattached(self.inner.call(request), session),
+            Attached::Missing(error) => ResponseFuture::failed(error),
         }
     }
 }

@@ -172,10 +172,11 @@ where
     R: Body,
 {
     #[inline]
-    fn received(&mut self, mut response: Response<R>) -> Next<S::Future, B, R> {
+    fn received(&mut self, response: Response<R>) -> Next<S::Future, B, R> {
         // Our token was not attached on the hop that answered: this is no evidence.
-        if response.extensions_mut().remove::<Unattached>().is_some() || self.is_foreign(&response)
-        {
+        let unattached = response.extensions().get::<Unattached>();
+        let ours = unattached.is_some_and(|unattached| unattached.0 == self.session.id());
+        if ours || self.is_foreign(&response) {
             return Next::Return(response);
         }
         match self.classify.classify(&ResponseHead::new(&response)) {
@@ -272,15 +273,19 @@ where
                     let Wait::Renewing { response, .. } = mem::replace(wait, Wait::Moving) else {
                         return Poll::Pending;
                     };
-                    if let Err(error) = renewed {
-                        return Poll::Ready(self.unanswered(response, error));
-                    }
+                    let generation = match renewed {
+                        Ok(generation) => generation,
+                        Err(error) => return Poll::Ready(self.unanswered(response, error)),
+                    };
                     let Some(request) = self.outgoing.again() else {
                         // The stream failed while it was taken over.
                         return Poll::Ready(Next::Return(self.not_replayed(response)));
                     };
                     self.replays += 1;
-                    self.refreshed_replays += u8::from(waited);
+                    // A refresh that ran already when the token was refused may have fetched its
+                    // successor before whatever the refusal is about, so it is no answer to that.
+                    let answered = waited && self.session.answers_challenge(generation);
+                    self.refreshed_replays += u8::from(answered);
                     *wait = Wait::Draining { drain: Drain::new(response.into_body()), request };
                     continue;
                 }

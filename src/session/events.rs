@@ -127,8 +127,10 @@ impl Listeners {
     pub(crate) fn tell(&self, event: &Event) {
         let queues: Vec<_> = lock(&self.queues).iter().filter_map(Weak::upgrade).collect();
         for queue in queues {
-            let waker = lock(&queue).push(event.clone());
+            let (waker, dropped) = lock(&queue).push(event.clone());
             waker.into_iter().for_each(Waker::wake);
+            // Dropped after the lock: it may hold an error of the program's own.
+            drop(dropped);
         }
     }
 }
@@ -148,15 +150,16 @@ impl Drop for Listeners {
 }
 
 impl Queue {
-    fn push(&mut self, event: Event) -> Option<Waker> {
+    fn push(&mut self, event: Event) -> (Option<Waker>, Option<Event>) {
+        let mut dropped = None;
         if self.events.len() >= CAPACITY
             && let Some(oldest) = self.events.iter().position(|event| !event.is_terminal())
         {
-            self.events.remove(oldest);
+            dropped = self.events.remove(oldest);
             self.missed += 1;
         }
         self.events.push_back(event);
-        self.waker.take()
+        (self.waker.take(), dropped)
     }
 }
 
@@ -175,7 +178,10 @@ impl Stream for Events {
         if queue.ended {
             return Poll::Ready(None);
         }
-        queue.waker = Some(cx.waker().clone());
+        let parked = queue.waker.replace(cx.waker().clone());
+        drop(queue);
+        // Dropped after the lock: a waker may own its task, and that the last handle of the session.
+        drop(parked);
         Poll::Pending
     }
 }

@@ -1,7 +1,7 @@
 //! One session: its tokens, the one refresh that renews them, and the handle that everybody shares.
 
 mod builder;
-mod caught;
+mod calls;
 mod events;
 mod flight;
 pub(crate) mod gate;
@@ -15,7 +15,7 @@ mod waiting;
 
 use std::{fmt, sync::Arc, task::Poll};
 
-use http::{HeaderMap, Request, header};
+use http::{Request, header};
 
 pub(crate) use self::waiting::Waiting;
 pub use self::{
@@ -26,8 +26,10 @@ pub use self::{
 };
 use self::{flight::Flight, gate::Place, holding::Owed, shared::Shared};
 use crate::{
-    AccessToken, Expected, NoAuth, RefreshError, StoreError, TokenSet, TokenSource,
+    AccessToken, RefreshError, StoreError, TokenSet, TokenSource,
+    auth::{Attached, may_carry},
     error::Kind,
+    extension::SessionId,
     lifecycle::{Decision, Endpoint, Generation},
 };
 
@@ -126,16 +128,28 @@ impl Session {
     /// A [`RefreshError`] if there is no other to be had now, or the refresh takes longer than the
     /// session's patience.
     pub async fn refresh_after(&self, refused: &AccessToken) -> Result<AccessToken, RefreshError> {
-        let now = self.shared().clock.now();
-        let seen = self.shared().gate.ask(&now, |state| {
-            let held = state.holding.credential().is_some_and(|(token, _)| token == refused);
-            state.life.generation().filter(|_| held)
-        });
+        let mut seen = self.generation_of(refused);
+        if seen.is_none() {
+            let token = self.token().await?;
+            if token != *refused {
+                return Ok(token);
+            }
+            // It was in the store, or in the builder's hands.
+            seen = self.generation_of(refused);
+        }
         if let Some(seen) = seen {
             let mut waiting = self.waiting();
             std::future::poll_fn(|cx| waiting.poll_renewed(seen, None, cx)).await?;
         }
         self.token().await
+    }
+
+    fn generation_of(&self, token: &AccessToken) -> Option<Generation> {
+        let now = self.shared().clock.now();
+        self.shared().gate.ask(&now, |state| {
+            let held = state.holding.credential().is_some_and(|(held, _)| held == token);
+            state.life.generation().filter(|_| held)
+        })
     }
 
     /// Begin anew with these tokens, whatever was before: they are saved, then used.
@@ -150,7 +164,7 @@ impl Session {
     pub async fn login(&self, tokens: TokenSet) -> Result<(), StoreError> {
         let shared = self.shared();
         let ticket = shared.gate.change(&shared.clock.now(), |state| state.life.log_in());
-        detached(shared, Flight::new(shared.clone(), ticket).log_in(tokens)).await
+        detached(shared, Flight::with_login(shared.clone(), ticket, tokens).log_in()).await
     }
 
     /// Forget the tokens, bury the record in the store, and revoke them where the source can.
@@ -165,27 +179,32 @@ impl Session {
     /// process may still use the record.
     pub async fn logout(&self) -> Result<(), StoreError> {
         let shared = self.shared();
-        let bury = shared.source.spends_refresh_token().then_some(Expected::Any);
+        let bury = shared.source.spends_refresh_token();
         let now = shared.clock.now();
-        let (tokens, first) = shared.gate.change(&now, |state| {
+        let (held, first) = shared.gate.change(&now, |state| {
             let first = !state.life.over_because().is_some_and(RefreshError::is_logged_out);
             state.life.log_out(&now);
-            (state.holding.discard(bury), first)
+            (state.holding.log_out(bury), first)
         });
         if first {
             shared.tell(Event::LoggedOut);
         }
         let owner = shared.clone();
         detached(shared, async move {
-            let buried = owed::pay_once(&owner).await.map(drop);
-            if let Err(error) = &buried {
-                owner.tell(Event::PersistFailed(error.clone()));
-                owed::pay_later(&owner);
+            let buried = if bury {
+                owed::log_out(&owner).await
+            } else {
+                owed::disregard(&owner).await;
+                Ok(None)
+            };
+            // What this process never loaded, or another one refreshed, is revoked too.
+            let found = buried.as_ref().ok().cloned().flatten();
+            let found = found
+                .filter(|found| held.as_ref().is_none_or(|held| held.refresh() != found.refresh()));
+            for tokens in held.into_iter().chain(found) {
+                calls::revoke(&owner, tokens).await;
             }
-            if let Some(tokens) = tokens {
-                flight::revoke(&owner, tokens).await;
-            }
-            buried
+            buried.map(drop)
         })
         .await
     }
@@ -258,7 +277,9 @@ impl Session {
         let shared = self.shared();
         shared.gate.change(&shared.clock.now(), |state| state.life.close());
         if !shared.is_serving() {
-            self.landed().await;
+            // A flight ends in its time, unless nobody drives its runtime.
+            let limit = shared.settings.flight.saturating_mul(2);
+            let _ = Shared::within(limit, self.landed()).await;
         }
         let paid = owed::pay_once(shared).await;
         if let Ok(true) = paid {
@@ -271,7 +292,9 @@ impl Session {
             (Err(error), Some(Owed::Save)) => {
                 Err(Unsaved { tokens: kept.map(|kept| kept.tokens), error })
             }
-            (Err(error), Some(Owed::Bury(_))) => Err(Unsaved { tokens: None, error }),
+            (Err(error), Some(Owed::Bury(_) | Owed::LogOut(_))) => {
+                Err(Unsaved { tokens: None, error })
+            }
             _ => Ok(()),
         }
     }
@@ -289,29 +312,28 @@ impl Session {
     /// credentials of its own, and did not ask to be left alone.
     #[inline]
     pub(crate) fn concerns<B>(&self, request: &Request<B>) -> bool {
-        self.may_attach(request) && !request.headers().contains_key(header::AUTHORIZATION)
-    }
-
-    #[inline]
-    fn may_attach<B>(&self, request: &Request<B>) -> bool {
-        self.shared().origins.contain(request.uri())
-            && request.method() != http::Method::CONNECT
-            && request.extensions().get::<NoAuth>().is_none()
+        may_carry(request, &self.shared().origins)
+            && !request.headers().contains_key(header::AUTHORIZATION)
     }
 
     /// Write the newest token into a request that is the session's business.
     #[inline]
-    pub(crate) fn attach<B>(&self, request: &mut Request<B>) -> Option<Result<(), RefreshError>> {
-        if !self.may_attach(request) {
-            return None;
+    pub(crate) fn attach<B>(&self, request: &mut Request<B>) -> Attached {
+        let shared = self.shared();
+        let id = Some(shared.id());
+        if !may_carry(request, &shared.origins) {
+            return Attached::No(id);
         }
-        attach(request.headers_mut(), || {
-            let shared = self.shared();
+        Attached::to(request, id, || {
             let now = shared.clock.now();
             let snapshot = shared.gate.snapshot();
             let held = snapshot.as_ref().filter(|held| !held.is_dead(&now))?;
             Some(held.header.clone())
         })
+    }
+
+    pub(crate) fn id(&self) -> SessionId {
+        self.shared().id()
     }
 
     /// The generation of a token that can be attached without asking.
@@ -329,6 +351,14 @@ impl Session {
         Some(self.shared().gate.snapshot().as_ref()?.outlook.generation)
     }
 
+    /// Whether the token of this generation, if it is still the newest, was fetched because its
+    /// predecessor had been refused.
+    pub(crate) fn answers_challenge(&self, generation: Generation) -> bool {
+        let snapshot = self.shared().gate.snapshot();
+        let outlook = snapshot.as_ref().map(|held| held.outlook);
+        outlook.is_some_and(|it| it.generation == generation && it.answers_challenge)
+    }
+
     pub(crate) fn waiting(&self) -> Waiting {
         Waiting::new(self.shared().clone())
     }
@@ -338,7 +368,7 @@ impl Session {
         let shared = self.shared();
         let now = shared.clock.now();
         let decision =
-            shared.gate.ask(&now, |state| state.life.challenge(seen, Some(endpoint), None, &now));
+            shared.gate.ask(&now, |state| state.life.challenge_unkept(seen, endpoint, &now));
         if let Decision::Refresh(ticket) | Decision::GoAndRefresh(_, ticket) = decision {
             // Without a runtime the next request says so.
             let _ = shared.launch(ticket);
@@ -362,26 +392,6 @@ impl Session {
     #[cfg(feature = "redirect")]
     pub(crate) fn origins(&self) -> &crate::Origins {
         &self.shared().origins
-    }
-}
-
-/// Put a header in place unless the caller set one.
-///
-/// `None`: the caller did.
-#[inline]
-pub(crate) fn attach(
-    headers: &mut HeaderMap,
-    credential: impl FnOnce() -> Option<http::HeaderValue>,
-) -> Option<Result<(), RefreshError>> {
-    match headers.entry(header::AUTHORIZATION) {
-        header::Entry::Occupied(_) => None,
-        header::Entry::Vacant(entry) => Some(match credential() {
-            Some(credential) => {
-                entry.insert(credential);
-                Ok(())
-            }
-            None => Err(RefreshError::new(Kind::Unattached)),
-        }),
     }
 }
 

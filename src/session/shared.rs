@@ -12,12 +12,13 @@ use crate::{
     Clock, Origins, RefreshError, TokenSet,
     clock::{Deadline, Now},
     error::Kind,
+    extension::SessionId,
     lifecycle::{Life, Lifecycle, Ticket},
     session::{
         events::{Event, Listeners},
         flight::Flight,
         gate::Gate,
-        holding::Holding,
+        holding::{Holding, Kept},
         settings::Settings,
     },
     source::DynSource,
@@ -43,7 +44,7 @@ pub(crate) struct Shared {
 
 tokio::task_local! {
     /// The session whose source is being polled.
-    static SERVING: usize;
+    static SERVING: SessionId;
 }
 
 impl Shared {
@@ -106,8 +107,9 @@ impl Shared {
         SERVING.scope(self.id(), source).await
     }
 
-    fn id(&self) -> usize {
-        std::ptr::from_ref(self).addr()
+    #[inline]
+    pub(crate) fn id(&self) -> SessionId {
+        SessionId(std::ptr::from_ref(self).addr())
     }
 
     /// When tokens from a token endpoint die: counted from when their request was sent.
@@ -161,10 +163,11 @@ impl Shared {
         None
     }
 
-    pub(crate) fn record(&self, tokens: &TokenSet) -> Record {
-        Record::new(tokens.clone())
+    pub(crate) fn record(&self, kept: &Kept) -> Record {
+        Record::new(kept.tokens.clone())
             .issuer(self.settings.issuer.as_deref())
             .account(self.settings.account.as_deref())
+            .family(kept.family)
     }
 
     /// Whether a record is this session's: the refresh token goes to its own issuer only.

@@ -53,6 +53,7 @@ mod hold;
 mod jwt;
 mod resource;
 mod serve;
+mod store_contract;
 
 pub use self::{
     authorization::{AuthorizationServer, TokenRequest},
@@ -62,4 +63,5 @@ pub use self::{
     hold::Hold,
     resource::{Received, ResourceServer},
     serve::Loopback,
+    store_contract::store_contract,
 };

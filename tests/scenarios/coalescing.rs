@@ -1,11 +1,23 @@
 //! However many requests need it, one refresh runs.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::HashSet,
+    future::ready,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use futures::future::join_all;
 use http::StatusCode;
 use tokio::time::{advance, sleep};
-use tower_reauth::testing::{Fault, ManualClock};
+use tokio_test::{assert_pending, assert_ready_err, task};
+use tower_reauth::{
+    Held, source_fn,
+    testing::{Fault, ManualClock},
+};
 
 use crate::{
     support::{World, get, post, send, send_all, stack, unanswered, unsent},
@@ -137,6 +149,29 @@ async fn one_failed_refresh_fails_all_who_were_challenged() {
     assert_eq!(world.api.requests(), 1 + 50);
 }
 
+/// Case 5, with waiters that get round to it when the cool-down is over.
+#[tokio::test(start_paused = true)]
+async fn a_waiter_polled_late_gets_the_error_of_the_refresh_that_it_waited_for() {
+    let world = World::new();
+    world.authorization.lifetime(Duration::from_secs(60));
+    let session = world.session();
+    session.token().await.unwrap();
+    advance(Duration::from_secs(60)).await;
+    world.authorization.fail_next(usize::MAX, Fault::Status(StatusCode::SERVICE_UNAVAILABLE));
+    let mut waiters: Vec<_> = (0..5).map(|_| task::spawn(session.token())).collect();
+    for waiter in &mut waiters {
+        assert_pending!(waiter.poll());
+    }
+
+    sleep(Duration::from_secs(5)).await;
+
+    for waiter in &mut waiters {
+        assert!(waiter.is_woken());
+        assert!(assert_ready_err!(waiter.poll()).retry_at().is_some());
+    }
+    assert_eq!(world.authorization.token_requests(), 3);
+}
+
 /// Case 6.
 #[tokio::test(start_paused = true)]
 async fn a_failure_is_remembered_for_the_cool_down_and_no_longer() {
@@ -209,6 +244,53 @@ async fn a_source_that_panics_or_returns_early_hangs_nobody_and_the_next_refresh
         assert_eq!(world.api.requests(), 2);
         assert_eq!(world.authorization.reused(), 0);
     }
+}
+
+/// Case 7.
+#[tokio::test(start_paused = true)]
+async fn a_source_that_is_ready_at_its_first_poll_serves_everyone() {
+    let world = World::new();
+    let (calls, authorization) = (Arc::new(AtomicUsize::new(0)), world.authorization.clone());
+    let source = source_fn({
+        let calls = Arc::clone(&calls);
+        move |_: Held| {
+            calls.fetch_add(1, Ordering::SeqCst);
+            ready(Ok(authorization.login()))
+        }
+    });
+    let session = world.builder_over(source.from_nothing()).build().unwrap();
+    let client = world.client(&session);
+    send(&client, get("/")).await.unwrap();
+
+    for round in 1..=3 {
+        world.authorization.revoke_access_tokens();
+        for response in join_all(send_all(&client, (0..5).map(|_| get("/")))).await {
+            assert_eq!(response.unwrap().unwrap().status(), 200);
+        }
+        assert_eq!(calls.load(Ordering::SeqCst), round);
+    }
+}
+
+/// Case 1, with threads that race.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_many_threads_each_revocation_costs_one_refresh() {
+    let world = World::new();
+    let client = world.client(&world.session());
+    send(&client, get("/")).await.unwrap();
+
+    for round in 1..=20 {
+        world.authorization.revoke_access_tokens();
+        let requests = send_all(&client, (0..64).map(|_| get("/orders")));
+        for (n, request) in requests.into_iter().enumerate() {
+            if n % 8 == 7 {
+                request.abort();
+            } else {
+                assert_eq!(request.await.unwrap().unwrap().status(), 200);
+            }
+        }
+        assert_eq!(world.authorization.token_requests(), round);
+    }
+    assert_eq!(world.authorization.reused(), 0);
 }
 
 /// Case 8.

@@ -5,11 +5,12 @@ use std::time::Duration;
 use futures::FutureExt;
 use http::StatusCode;
 use tokio::time::{Instant, sleep};
+use tokio_test::{assert_pending, task};
 use tower_reauth::{RefreshError, Session, testing::Fault};
 
 use crate::{
     scripted::{Scripted, pair},
-    support::{ORIGIN, World, get, send, settle, unsent},
+    support::{ORIGIN, World, get, post, send, settle, unsent},
 };
 
 /// A session in the early window of a token of 1000 s, with 150 s of its life left.
@@ -137,4 +138,41 @@ async fn a_verdict_in_the_early_window_ends_the_session() {
     assert!(session.token().await.is_ok());
     settle().await;
     assert!(session.token().await.unwrap_err().is_session_ended());
+}
+
+/// The refresh began before the server refused anything, so what it brings is no answer to that.
+#[tokio::test(start_paused = true)]
+async fn a_token_revoked_before_it_arrived_does_not_use_up_the_refresh_of_a_challenge() {
+    let world = World::new();
+    let session = late_in_life(&world).await;
+    let client = world.client(&session);
+    let hold = world.authorization.hold();
+    assert_eq!(send(&client, get("/")).await.unwrap().status(), 200);
+    hold.until_held(1).await;
+    hold.seal();
+
+    // Both tokens are gone: the one in use, and the one on its way.
+    world.authorization.revoke_access_tokens();
+    let mut request = task::spawn(send(&client, post("/orders", "tea")));
+    assert_pending!(request.poll());
+    settle().await;
+    assert_eq!(world.api.unauthorized(), 1);
+    hold.release();
+
+    let response = request.await.unwrap();
+    assert_eq!((response.status(), &response.body()[..]), (StatusCode::OK, &b"tea"[..]));
+    assert_eq!((world.api.unauthorized(), world.authorization.rotations()), (2, 2));
+
+    // An endpoint that refuses everything still costs a request no more than two replays.
+    sleep(Duration::from_secs(850)).await;
+    world.api.always_401("/never");
+    let hold = world.authorization.hold();
+    assert_eq!(send(&client, get("/")).await.unwrap().status(), 200);
+    hold.until_held(1).await;
+    let mut request = task::spawn(send(&client, get("/never")));
+    assert_pending!(request.poll());
+    settle().await;
+    hold.release();
+    assert_eq!(request.await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    assert_eq!((world.api.unauthorized(), world.authorization.rotations()), (5, 4));
 }

@@ -1,5 +1,8 @@
 //! What the crate promises, shown over its two test servers: one scenario family a file.
 
+// A test measures how long something took, in paused time.
+#![allow(clippy::disallowed_methods)]
+
 mod ambiguous;
 mod attach;
 mod bodies;
@@ -10,6 +13,7 @@ mod clocks;
 mod closing;
 mod coalescing;
 mod dropped_calls;
+mod dropped_requests;
 mod early;
 mod early_401;
 mod ending;
@@ -19,6 +23,7 @@ mod faulty_store;
 mod first_start;
 mod generations;
 mod middleware;
+mod no_runtime;
 mod orders;
 mod origins;
 mod panics;
@@ -28,6 +33,7 @@ mod reentrancy;
 mod replay;
 mod runtimes;
 mod scripted;
+mod store_contract;
 mod stores;
 mod support;
 mod token_endpoint;

@@ -88,7 +88,7 @@ async fn a_source_that_needs_the_client_it_serves_gets_a_typed_error() {
 async fn a_source_whose_own_request_is_challenged_gets_the_challenge_and_a_typed_error() {
     let world = World::new();
     world.authorization.lifetime(Duration::from_secs(100));
-    let (_session, client, calls) = recursive(&world, |_, client| {
+    let (session, client, calls) = recursive(&world, |_, client| {
         Box::pin(async move {
             let response = send(&client, get("/token")).await.unwrap();
             assert_eq!(response.status(), 401);
@@ -99,12 +99,14 @@ async fn a_source_whose_own_request_is_challenged_gets_the_challenge_and_a_typed
     world.api.always_401("/token");
     // In the early window the source's own request goes out, on the good token.
     advance(Duration::from_secs(85)).await;
+    let mut events = session.events();
     let clock = ManualClock::new();
     let asked_at = clock.wall();
 
     assert_eq!(send(&client, get("/")).await.unwrap().status(), 200);
-    tokio::task::yield_now().await;
 
+    let failed = events.next().await;
+    assert!(matches!(failed, Some(Event::RefreshFailed(error)) if error.is_misconfigured()));
     assert_eq!(clock.wall(), asked_at, "it does not wait for itself");
     assert_eq!(calls.load(Ordering::SeqCst), 1);
     assert_eq!(world.authorization.token_requests(), 0);

@@ -1,12 +1,18 @@
 //! A session over the kit's two servers, in memory: what most scenarios begin with.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
-use tokio::task::JoinHandle;
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::JoinHandle,
+};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
 use tower_reauth::{
     AuthLayer, BoxError, Entry, Event, Events, MemoryStore, RefreshError, RefreshLayer,
@@ -145,4 +151,17 @@ pub(crate) async fn stored(store: &MemoryStore) -> Option<TokenSet> {
         Entry::Live(record) => Some(record.tokens().clone()),
         Entry::Tombstone => None,
     }
+}
+
+/// A runtime whose time is paused, for scenarios that need more than one or end it.
+pub(crate) fn paused() -> Runtime {
+    Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
+}
+
+/// A request that tells whether anything still holds it.
+pub(crate) fn traced(mut request: Request<Body>) -> (Request<Body>, Weak<()>) {
+    let trace = Arc::new(());
+    let weak = Arc::downgrade(&trace);
+    request.extensions_mut().insert(trace);
+    (request, weak)
 }
