@@ -14,7 +14,8 @@ use crate::{NoAuth, NoReplay, Origins, Session};
 /// loses the request's extensions and the caller's `Authorization`, `Cookie` and `Proxy-Authorization`.
 /// Besides:
 ///
-/// * [`NoAuth`] and [`NoReplay`] stay on every hop.
+/// * [`NoAuth`] and [`NoReplay`] stay on every hop; [`NoAuth`] even where the redirect layer preserves no
+///   extensions.
 /// * A chain does not come home. Once it was at an origin that is none of the session's, whether a hop
 ///   led there or it began there, every later hop is [`NoAuth`]: a stranger cannot make this client send
 ///   an authorized request.
@@ -76,7 +77,7 @@ use crate::{NoAuth, NoReplay, Origins, Session};
 pub struct RedirectPolicy {
     origins: Origins,
     standard: Standard,
-    /// From here on nothing is attached.
+    /// Nothing is attached on this hop or a later one.
     away: bool,
 }
 
@@ -104,8 +105,7 @@ impl RedirectPolicy {
 }
 
 fn standard(limited: Limited) -> Standard {
-    let filter = FilterCredentials::new().allow_extension::<NoAuth>().allow_extension::<NoReplay>();
-    limited.and::<_, (), ()>(filter)
+    limited.and::<_, (), ()>(FilterCredentials::new().allow_extension::<NoReplay>())
 }
 
 impl<B, E> Policy<B, E> for RedirectPolicy {
@@ -114,6 +114,8 @@ impl<B, E> Policy<B, E> for RedirectPolicy {
     }
 
     fn on_request(&mut self, request: &mut Request<B>) {
+        // Remembered, since the extension itself may be dropped between the hops.
+        self.away |= request.extensions().get::<NoAuth>().is_some();
         let had_own = request.headers().contains_key(header::AUTHORIZATION);
         Policy::<B, E>::on_request(&mut self.standard, request);
         let lost_own = had_own && !request.headers().contains_key(header::AUTHORIZATION);

@@ -32,7 +32,8 @@ impl<R: Body> Drain<R> {
         loop {
             match self.body.as_mut().poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
-                    let length = frame.data_ref().map_or(0, Buf::remaining);
+                    // An empty frame counts too: a flood of them would have no end.
+                    let length = frame.data_ref().map_or(0, Buf::remaining).max(1);
                     match self.left.checked_sub(length) {
                         Some(left) if left > 0 => self.left = left,
                         _ => return Poll::Ready(()),

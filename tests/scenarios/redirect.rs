@@ -1,6 +1,7 @@
 //! Where tokens go when a real redirect layer follows what a server says.
 
-use http::{Request, header};
+use bytes::Bytes;
+use http::{Request, Response, header};
 use http_body_util::Full;
 use tower::{ServiceBuilder, util::BoxCloneSyncService};
 use tower_http::follow_redirect::{
@@ -9,7 +10,7 @@ use tower_http::follow_redirect::{
 };
 use tower_reauth::{
     AuthLayer, BoxError, NoAuth, NoReplay, NotReplayed, Origins, RedirectPolicy, RefreshLayer,
-    Session,
+    Session, testing::Fault,
 };
 
 use crate::{
@@ -25,8 +26,15 @@ fn following<P>(session: &Session, policy: P, web: &Web) -> Client
 where
     P: Policy<Body, BoxError> + Clone + Send + Sync + 'static,
 {
+    layered(FollowRedirectLayer::with_policy(policy), session, web)
+}
+
+fn layered<P>(layer: FollowRedirectLayer<P>, session: &Session, web: &Web) -> Client
+where
+    P: Policy<Body, BoxError> + Clone + Send + Sync + 'static,
+{
     let layers = ServiceBuilder::new()
-        .layer(FollowRedirectLayer::with_policy(policy))
+        .layer(layer)
         .layer(RefreshLayer::new(session.clone()))
         .layer(AuthLayer::new(session.clone()));
     BoxCloneSyncService::new(layers.service(web.clone()))
@@ -150,20 +158,42 @@ async fn a_token_refused_on_a_later_hop_is_refreshed_and_that_hop_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_auth_stays_on_every_hop() {
-    let world = World::new();
-    // At home nothing answers 200 without a token, so the first hop is told to fail that way.
-    let web = Web::new(&world);
-    let moved =
-        http::Response::builder().status(302).header(header::LOCATION, format!("{FILES}/b"));
-    let fault = tower_reauth::testing::Fault::Response(moved.body(Default::default()).unwrap());
-    world.api.fail_next(1, fault);
-    let client = client(&world, &web);
+async fn no_auth_stays_on_every_hop_even_if_no_extension_is_preserved() {
+    for preserve in [true, false] {
+        let world = World::new();
+        let session = session(&world);
+        // At home nothing answers 200 without a token, so the first two hops are told to.
+        for to in [format!("{FILES}/b"), format!("{FILES}/c")] {
+            let moved = Response::builder().status(302).header(header::LOCATION, to);
+            world.api.fail_next(1, Fault::Response(moved.body(Bytes::new()).unwrap()));
+        }
+        let policy = RedirectPolicy::new(&session);
+        let layer = FollowRedirectLayer::with_policy(policy).preserve_extensions(preserve);
+        let client = layered(layer, &session, &Web::new(&world));
 
-    let mut request = get("/a");
-    request.extensions_mut().insert(NoAuth);
-    assert_eq!(send(&client, request).await.unwrap().status(), 401);
-    assert_eq!((authorizations(&world), world.authorization.token_requests()), (vec![0, 0], 0));
+        let mut request = get("/a");
+        request.extensions_mut().insert(NoAuth);
+        assert_eq!(send(&client, request).await.unwrap().status(), 401);
+        assert_eq!(authorizations(&world), [0, 0, 0]);
+        assert_eq!(world.authorization.token_requests(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chain_does_not_come_home_even_if_no_extension_is_preserved() {
+    let world = World::new();
+    let session = session(&world);
+    let web = Web::new(&world).redirect(302, &format!("{ORIGIN}/away"), ABROAD[0]).redirect(
+        302,
+        ABROAD[0],
+        &format!("{ORIGIN}/transfer"),
+    );
+    let policy = RedirectPolicy::new(&session);
+    let layer = FollowRedirectLayer::with_policy(policy).preserve_extensions(false);
+    let client = layered(layer, &session, &web);
+
+    assert_eq!(send(&client, get("/away")).await.unwrap().status(), 401);
+    assert_eq!((authorizations(&world), web.is_anything_abroad()), (vec![1, 0], false));
 }
 
 #[tokio::test(start_paused = true)]
