@@ -33,6 +33,7 @@ pub(crate) struct Settings {
     pub(crate) owed: Backoff,
     pub(crate) owed_for: Duration,
     pub(crate) revoke: Duration,
+    #[cfg(feature = "jwt")]
     pub(crate) expiry_from_jwt: bool,
     pub(crate) issuer: Option<String>,
     pub(crate) account: Option<String>,
@@ -52,6 +53,7 @@ impl Default for Settings {
             owed: Backoff { first: Duration::from_secs(1), most: Duration::from_secs(60) },
             owed_for: Duration::from_secs(15 * 60),
             revoke: Duration::from_secs(10),
+            #[cfg(feature = "jwt")]
             expiry_from_jwt: false,
             issuer: None,
             account: None,

@@ -13,10 +13,7 @@ use tokio_test::{assert_ready, task};
 use tower::{Layer, ServiceExt, util::BoxCloneSyncService};
 use tower_reauth::{AccessToken, AuthLayer, Credential, NoAuth, Origins, RefreshError, Session};
 
-use crate::{
-    support::{Body, Client, ORIGIN, World, get, send},
-    web::ABROAD,
-};
+use crate::support::{ABROAD, Body, Client, ORIGIN, World, get, send};
 
 fn attaching<C>(layer: AuthLayer<C>, world: &World) -> Client
 where

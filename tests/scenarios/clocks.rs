@@ -15,6 +15,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Case 26.
+#[cfg(feature = "jwt")]
 #[tokio::test(start_paused = true)]
 async fn a_local_clock_an_hour_fast_takes_no_new_token_for_expired() {
     for omit in [&[][..], &["expires_in"]] {

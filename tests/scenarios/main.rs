@@ -22,12 +22,16 @@ mod expiry;
 mod faulty_store;
 mod first_start;
 mod generations;
+#[cfg(feature = "jwt")]
+mod jwt;
 mod middleware;
 mod no_runtime;
+#[cfg(feature = "redirect")]
 mod orders;
 mod origins;
 mod panics;
 mod patience;
+#[cfg(feature = "redirect")]
 mod redirect;
 mod reentrancy;
 mod replay;
@@ -38,4 +42,5 @@ mod stores;
 mod support;
 mod token_endpoint;
 mod unruly;
+#[cfg(feature = "redirect")]
 mod web;

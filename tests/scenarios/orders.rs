@@ -14,8 +14,8 @@ use tower_reauth::{
 };
 
 use crate::{
-    support::{ORIGIN, World, send},
-    web::{ABROAD, Web},
+    support::{ABROAD, ORIGIN, World, send},
+    web::Web,
 };
 
 /// One type all the way down. It has a `Default`, which a redirect layer wants.

@@ -4,10 +4,7 @@ use http::{Method, Request, header};
 use tower::{Layer, ServiceBuilder, util::BoxCloneSyncService};
 use tower_reauth::{AuthLayer, NoAuth, RefreshError, RefreshLayer, Session};
 
-use crate::{
-    support::{Body, Client, ORIGIN, World, get, send, stack},
-    web::ABROAD,
-};
+use crate::support::{ABROAD, Body, Client, ORIGIN, World, get, send, stack};
 
 fn at(uri: &str) -> Request<Body> {
     Request::get(uri).body(Body::default()).unwrap()

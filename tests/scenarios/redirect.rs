@@ -14,8 +14,8 @@ use tower_reauth::{
 };
 
 use crate::{
-    support::{Body, Client, ORIGIN, World, get, post, send},
-    web::{ABROAD, FILES, Web},
+    support::{ABROAD, Body, Client, ORIGIN, World, get, post, send},
+    web::{FILES, Web},
 };
 
 fn session(world: &World) -> Session {

@@ -22,6 +22,14 @@ use tower_reauth::{
 
 pub(crate) const ORIGIN: &str = "https://api.example.com";
 
+/// Strangers: another host, another port and another scheme than home.
+pub(crate) const ABROAD: [&str; 4] = [
+    "https://elsewhere.example.net/",
+    "https://api.example.com.elsewhere.example.net/",
+    "https://api.example.com:8443/",
+    "http://api.example.com/",
+];
+
 pub(crate) type Body = Full<Bytes>;
 pub(crate) type Client = BoxCloneSyncService<Request<Body>, Response<ResponseBody>, BoxError>;
 

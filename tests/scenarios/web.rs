@@ -19,14 +19,6 @@ use crate::support::{ORIGIN, World};
 /// A second origin of the API, and so of the session.
 pub(crate) const FILES: &str = "https://files.example.com";
 
-/// Strangers: another host, another port and another scheme than home.
-pub(crate) const ABROAD: [&str; 4] = [
-    "https://elsewhere.example.net/",
-    "https://api.example.com.elsewhere.example.net/",
-    "https://api.example.com:8443/",
-    "http://api.example.com/",
-];
-
 /// Leads each request to the server that its URI names, whatever else it says.
 #[derive(Clone)]
 pub(crate) struct Web {
