@@ -8,6 +8,8 @@
 //! $ cargo run --example session_events
 //! ```
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures::StreamExt;
 use http::{Request, Response};
@@ -78,9 +80,10 @@ async fn front_desk(mut events: Events, session: Session, authorization: Authori
         match event {
             Event::SessionEnded(error) => {
                 println!("  event: {error}");
-                // Here a program opens a browser.
-                println!("  the user logs in");
+                // Here a program opens a browser, and the user takes a while.
+                tokio::time::sleep(Duration::from_millis(200)).await;
                 let tokens = authorization.login();
+                println!("  the user logged in");
                 if let Err(error) = session.login(tokens).await {
                     println!("  used, but not saved: {error}");
                 }

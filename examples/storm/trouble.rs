@@ -71,7 +71,7 @@ impl Trouble {
         &self.refreshes
     }
 
-    /// How often the server did its work and the answer did not arrive.
+    /// How often the server was told to do its work and lose the answer.
     pub(crate) fn answers_lost(&self) -> usize {
         self.answers_lost
     }

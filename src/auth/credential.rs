@@ -45,7 +45,9 @@ impl Attached {
                 None => Self::Missing(RefreshError::new(Kind::Unattached)),
             },
             // By a layer of the same session above, and not by the caller.
-            header::Entry::Occupied(entry) if credential().as_ref() == Some(entry.get()) => {
+            header::Entry::Occupied(entry)
+                if session.is_some() && credential().as_ref() == Some(entry.get()) =>
+            {
                 Self::Yes
             }
             header::Entry::Occupied(_) => Self::No(session),

@@ -19,7 +19,7 @@ mod policy;
 #[cfg(test)]
 mod tests;
 
-use std::time::Instant;
+use std::{mem, time::Instant};
 
 use crate::{
     RefreshError,
@@ -97,7 +97,7 @@ pub(crate) enum Decision {
 }
 
 /// How a ticket was used up.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Outcome {
     /// An access token that was not held before.
     Fresh(Life),
@@ -146,10 +146,12 @@ struct Token {
     /// Endpoints that refused it on the very replay it was fetched for: their word is about
     /// themselves, not about the token.
     refused_by: Vec<Endpoint>,
+    /// Endpoints that challenged its predecessor.
+    minted_for: Vec<Endpoint>,
 }
 
-/// How many endpoints' refusals are remembered for one token.
-const REFUSALS_KEPT: usize = 64;
+/// How many endpoints are remembered for one token.
+const ENDPOINTS_KEPT: usize = 64;
 
 #[derive(Debug)]
 enum Standing {
@@ -176,6 +178,8 @@ pub(crate) struct Lifecycle {
     /// The store was read, or a login made that needless.
     loaded: bool,
     token: Option<Token>,
+    /// Endpoints that challenged it.
+    challengers: Vec<Endpoint>,
     newest: Generation,
     flight: Option<Serial>,
     last_ticket: Serial,
@@ -196,6 +200,7 @@ impl Lifecycle {
             standing: Standing::Ready,
             loaded: false,
             token: None,
+            challengers: Vec::new(),
             newest: Generation(0),
             flight: None,
             last_ticket: Serial(0),
@@ -263,6 +268,9 @@ impl Lifecycle {
                 if let Some(token) = &mut self.token {
                     token.challenged = true;
                 }
+                if let Some(endpoint) = endpoint {
+                    remember(&mut self.challengers, endpoint);
+                }
                 self.renew(Cause::Challenged, waited, now)
             }
             _ => match alive {
@@ -283,15 +291,32 @@ impl Lifecycle {
     pub(crate) fn refused(&mut self, generation: Generation, endpoint: Endpoint, now: &Now) {
         // Also where a newer token is there already: refreshes that outrun the replays they were for
         // would never be braked.
+        self.count_fruitless(generation, now);
+        if let Some(token) = self.token.as_mut().filter(|token| token.generation == generation) {
+            remember(&mut token.refused_by, endpoint);
+        }
+    }
+
+    /// As [`challenge`](Self::challenge), of a request that is not sent again: whether a new token helps
+    /// is known only from the next one to the same endpoint.
+    pub(crate) fn challenge_unkept(
+        &mut self,
+        seen: Generation,
+        endpoint: Endpoint,
+        now: &Now,
+    ) -> Decision {
+        let token = self.token.as_ref().filter(|token| token.generation == seen);
+        if token.is_some_and(|token| token.minted_for.contains(&endpoint)) {
+            self.count_fruitless(seen, now);
+        }
+        self.challenge(seen, Some(endpoint), None, now)
+    }
+
+    /// Once for each token.
+    fn count_fruitless(&mut self, generation: Generation, now: &Now) {
         if generation > self.refused_up_to {
             self.refused_up_to = generation;
             self.brake.count(&self.policy, now);
-        }
-        if let Some(token) = self.token.as_mut().filter(|token| token.generation == generation)
-            && token.refused_by.len() < REFUSALS_KEPT
-            && !token.refused_by.contains(&endpoint)
-        {
-            token.refused_by.push(endpoint);
         }
     }
 
@@ -512,6 +537,7 @@ impl Lifecycle {
             purpose,
             challenged: false,
             refused_by: Vec::new(),
+            minted_for: mem::take(&mut self.challengers),
         });
         self.standing = Standing::Ready;
         self.failed = None;
@@ -548,6 +574,7 @@ impl Lifecycle {
     fn begin_anew(&mut self) {
         self.brake.reset();
         self.refused_up_to = self.newest;
+        self.challengers.clear();
     }
 
     fn space_look_ups(&mut self, now: &Now) {
@@ -573,5 +600,11 @@ impl Lifecycle {
 
     fn failed_for(&self, waited: Option<Serial>) -> bool {
         waited.is_some() && self.failed.as_ref().map(|(serial, _)| *serial) == waited
+    }
+}
+
+fn remember(endpoints: &mut Vec<Endpoint>, endpoint: Endpoint) {
+    if endpoints.len() < ENDPOINTS_KEPT && !endpoints.contains(&endpoint) {
+        endpoints.push(endpoint);
     }
 }

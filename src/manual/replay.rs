@@ -29,8 +29,10 @@
 //! ```
 //!
 //! A request is sent again once because of a refresh, and twice in all: a request that was sent just
-//! before somebody else's refresh ended first goes again with that token. A second refusal of a fresh
-//! token is the endpoint's word about itself. It goes to the caller and hurts no other request.
+//! before somebody else's refresh ended first goes again with that token, and so does one that was refused
+//! while an early refresh ran already: what that brings may be older than the reason of the refusal. A
+//! second refusal of a fresh token is the endpoint's word about itself. It goes to the caller and hurts
+//! no other request.
 //!
 //! # An answer while the upload still runs
 //!

@@ -172,7 +172,7 @@ where
     R: Body,
 {
     #[inline]
-    fn received(&mut self, mut response: Response<R>) -> Next<S::Future, B, R> {
+    fn received(&mut self, response: Response<R>) -> Next<S::Future, B, R> {
         // Our token was not attached on the hop that answered: this is no evidence.
         let unattached = response.extensions().get::<Unattached>();
         let ours = unattached.is_some_and(|unattached| unattached.0 == self.session.id());

@@ -52,8 +52,8 @@ impl<L, C> RefreshLayer<L, C> {
         self
     }
 
-    /// How often a request is sent again: so often because a refresh brought a new token, and so often
-    /// in all, counting replays with a token that was there already.
+    /// How often a request is sent again: so often because a challenge led to a refresh, and so often in
+    /// all, counting replays with a token that was there already or that a refresh was fetching already.
     ///
     /// Default: 1, and 2.
     #[must_use]

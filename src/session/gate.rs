@@ -4,6 +4,9 @@
 //! that changed it, before anyone is woken. No user code runs under the lock: wakers are collected and
 //! woken after it, since a waker may run its task inline, and that task takes this lock.
 
+#[cfg(all(test, reauth_loom))]
+mod loom;
+
 use std::{
     mem,
     task::{Context, Poll, Waker},
@@ -226,8 +229,8 @@ impl Gate {
         }
     }
 
-    #[cfg(test)]
-    pub(crate) fn waiting(&self) -> usize {
+    #[cfg(all(test, reauth_loom))]
+    fn waiting(&self) -> usize {
         self.lock().waiting.wakers.len()
     }
 

@@ -9,9 +9,7 @@ use crate::{AccessToken, Expected, RefreshToken, TokenSet, Version, auth::bearer
 #[derive(Default)]
 pub(crate) struct Holding {
     current: Option<Current>,
-    /// The tokens of a session that is over: a store that still has them, since they could not be
-    /// buried, does not revive it.
-    discarded: Option<TokenSet>,
+    discarded: Option<Discarded>,
     owed: Option<Owed>,
     /// A task is paying what is owed.
     pub(crate) paying: bool,
@@ -22,6 +20,16 @@ struct Current {
     header: HeaderValue,
     expected: Expected,
     replaces: Option<RefreshToken>,
+    family: Option<u64>,
+}
+
+/// The tokens of a session that is over: a store that still has them does not revive it.
+#[derive(Clone, Debug)]
+pub(crate) enum Discarded {
+    /// By a verdict on their refresh token: another one in the store is news.
+    Ended(TokenSet),
+    /// By a logout: whatever goes back to the same login is over with them.
+    LoggedOut(TokenSet, Option<u64>),
 }
 
 /// What the store could not be told yet.
@@ -29,9 +37,19 @@ struct Current {
 pub(crate) enum Owed {
     /// The tokens held, which follow the record of the version that is held.
     Save,
-    /// A tombstone in place of this record. A logout buries whatever is there, a verdict only the
-    /// record it was about.
+    /// A tombstone in place of the record that a verdict was about.
     Bury(Expected),
+    /// A tombstone for a logout.
+    LogOut(Burial),
+}
+
+/// What a logout buries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Burial {
+    /// Whatever is this session's: at the logout itself.
+    Ours,
+    /// What goes back to the same login: when it is tried again. A later login elsewhere stays.
+    Family(u64),
 }
 
 /// Tokens as they are handed to and from a flight.
@@ -44,6 +62,8 @@ pub(crate) struct Kept {
     pub(crate) saved: bool,
     /// The refresh token that was spent for these, where they brought another. It is not sent again.
     pub(crate) replaces: Option<RefreshToken>,
+    /// Which login they go back to: drawn there, and handed on by every refresh.
+    pub(crate) family: Option<u64>,
 }
 
 impl Holding {
@@ -57,10 +77,11 @@ impl Holding {
             expected: current.expected,
             saved: self.owed != Some(Owed::Save),
             replaces: current.replaces.clone(),
+            family: current.family,
         })
     }
 
-    pub(crate) fn discarded(&self) -> Option<&TokenSet> {
+    pub(crate) fn discarded(&self) -> Option<&Discarded> {
         self.discarded.as_ref()
     }
 
@@ -71,19 +92,41 @@ impl Holding {
     pub(crate) fn hold(&mut self, kept: Kept) {
         self.owed = (!kept.saved).then_some(Owed::Save);
         let header = bearer(kept.tokens.access());
-        let Kept { tokens, expected, replaces, .. } = kept;
-        self.current = Some(Current { tokens, header, expected, replaces });
+        let Kept { tokens, expected, replaces, family, .. } = kept;
+        self.current = Some(Current { tokens, header, expected, replaces, family });
         self.discarded = None;
     }
 
-    /// The session is over: nothing that was held is used again.
-    pub(crate) fn discard(&mut self, bury: Option<Expected>) -> Option<TokenSet> {
-        self.owed = bury.map(Owed::Bury);
-        let tokens = self.current.take().map(|current| current.tokens);
-        if tokens.is_some() {
-            self.discarded = tokens.clone();
+    /// The session is over, by a verdict or by what the store said: nothing that was held is used again.
+    pub(crate) fn discard(&mut self, owed: Option<Owed>) {
+        self.owed = owed;
+        if let Some(current) = self.current.take() {
+            self.discarded = Some(Discarded::Ended(current.tokens));
         }
-        tokens
+    }
+
+    /// As [`discard`](Self::discard), by a logout. Returns what was held.
+    pub(crate) fn log_out(&mut self, bury: bool) -> Option<TokenSet> {
+        self.owed = bury.then_some(Owed::LogOut(Burial::Ours));
+        let current = self.current.take()?;
+        self.discarded = Some(Discarded::LoggedOut(current.tokens.clone(), current.family));
+        Some(current.tokens)
+    }
+
+    /// What a logout found in the store, where nothing was held.
+    pub(crate) fn discard_found(&mut self, tokens: &TokenSet, family: Option<u64>) {
+        if self.current.is_none() && self.discarded.is_none() {
+            self.discarded = Some(Discarded::LoggedOut(tokens.clone(), family));
+        }
+    }
+
+    /// The burial of a logout failed: from now on it is only about what there was then.
+    pub(crate) fn narrow_burial(&mut self) {
+        if let (Some(Owed::LogOut(Burial::Ours)), Some(Discarded::LoggedOut(_, Some(family)))) =
+            (self.owed, &self.discarded)
+        {
+            self.owed = Some(Owed::LogOut(Burial::Family(*family)));
+        }
     }
 
     /// The tokens that are held are now the record of this version.
@@ -103,8 +146,8 @@ impl Holding {
         }
     }
 
-    pub(crate) fn buried(&mut self, expected: Expected) {
-        if self.owed == Some(Owed::Bury(expected)) {
+    pub(crate) fn paid(&mut self, owed: Owed) {
+        if self.owed == Some(owed) {
             self.owed = None;
         }
     }

@@ -1,9 +1,13 @@
 //! Reads the store, and says what the record is to this session.
 
 use crate::{
-    Entry, Expected, Record, StoreError, Stored, TokenSet, Version,
+    Entry, Expected, Record, StoreError, Stored, Version,
     lifecycle::Life,
-    session::{flight::bounded, holding::Kept, shared::Shared},
+    session::{
+        calls::bounded,
+        holding::{Discarded, Kept},
+        shared::Shared,
+    },
 };
 
 /// What is in the store.
@@ -47,32 +51,38 @@ fn judge(
     shared: &Shared,
     stored: Option<Stored>,
     kept: Option<&Kept>,
-    discarded: Option<&TokenSet>,
+    discarded: Option<&Discarded>,
 ) -> Found {
     let Some(Stored { entry, version }) = stored else { return Found::Absent };
-    if kept.is_some_and(|kept| kept.expected == Expected::Any && !kept.saved) {
-        return Found::Known { version, interrupted: false };
-    }
+    // An unsaved login follows whatever was there, be it a tombstone.
+    let follows = kept.is_some_and(|kept| {
+        !kept.saved
+            && matches!(kept.expected, Expected::Any)
+                | (kept.expected == Expected::Version(version))
+    });
     let record = match entry {
+        Entry::Live(record) if shared.owns(&record) => record,
+        _ if follows => return Found::Known { version, interrupted: false },
         Entry::Tombstone => return Found::Tombstone,
-        Entry::Live(record) if !shared.owns(&record) => return Found::Foreign,
-        Entry::Live(record) => record,
+        Entry::Live(_) => return Found::Foreign,
     };
     // Whoever marked the record and no longer has the lease has vanished.
     let interrupted = record.spent_since().is_some();
     if let Some(kept) = kept
-        && is_known(kept, &record, version)
+        && (follows || is_known(kept, &record, version))
     {
         // The mark of a refresh token says nothing of its successor.
         let interrupted = interrupted && record.tokens().refresh() == kept.tokens.refresh();
         return Found::Known { version, interrupted };
     }
-    if discarded.is_some_and(|discarded| is_same(discarded, record.tokens())) {
+    if discarded.is_some_and(|discarded| discarded.covers(&record)) {
         return Found::Discarded;
     }
     let (tokens, life) = shared.life_of_kept(record.tokens().clone(), shared.clock.now());
     let expected = Expected::Version(version);
-    Found::Newer { kept: Kept { tokens, expected, saved: true, replaces: None }, life, interrupted }
+    let family = record.family_id();
+    let kept = Kept { tokens, expected, saved: true, replaces: None, family };
+    Found::Newer { kept, life, interrupted }
 }
 
 fn is_known(kept: &Kept, record: &Record, version: Version) -> bool {
@@ -83,9 +93,18 @@ fn is_known(kept: &Kept, record: &Record, version: Version) -> bool {
         || (kept.replaces.is_some() && refresh == kept.replaces.as_ref())
 }
 
-fn is_same(discarded: &TokenSet, tokens: &TokenSet) -> bool {
-    match discarded.refresh() {
-        Some(refresh) => tokens.refresh() == Some(refresh),
-        None => tokens.access() == discarded.access(),
+impl Discarded {
+    fn covers(&self, record: &Record) -> bool {
+        let (tokens, family) = match self {
+            Self::Ended(tokens) => (tokens, None),
+            Self::LoggedOut(tokens, family) => (tokens, *family),
+        };
+        if family.is_some() && record.family_id() == family {
+            return true;
+        }
+        match tokens.refresh() {
+            Some(refresh) => record.tokens().refresh() == Some(refresh),
+            None => record.tokens().access() == tokens.access(),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! One session: its tokens, the one refresh that renews them, and the handle that everybody shares.
 
 mod builder;
-mod caught;
+mod calls;
 mod events;
 mod flight;
 pub(crate) mod gate;
@@ -26,7 +26,7 @@ pub use self::{
 };
 use self::{flight::Flight, gate::Place, holding::Owed, shared::Shared};
 use crate::{
-    AccessToken, Expected, RefreshError, StoreError, TokenSet, TokenSource,
+    AccessToken, RefreshError, StoreError, TokenSet, TokenSource,
     auth::{Attached, may_carry},
     error::Kind,
     extension::SessionId,
@@ -164,7 +164,7 @@ impl Session {
     pub async fn login(&self, tokens: TokenSet) -> Result<(), StoreError> {
         let shared = self.shared();
         let ticket = shared.gate.change(&shared.clock.now(), |state| state.life.log_in());
-        detached(shared, Flight::new(shared.clone(), ticket).log_in(tokens)).await
+        detached(shared, Flight::with_login(shared.clone(), ticket, tokens).log_in()).await
     }
 
     /// Forget the tokens, bury the record in the store, and revoke them where the source can.
@@ -179,27 +179,32 @@ impl Session {
     /// process may still use the record.
     pub async fn logout(&self) -> Result<(), StoreError> {
         let shared = self.shared();
-        let bury = shared.source.spends_refresh_token().then_some(Expected::Any);
+        let bury = shared.source.spends_refresh_token();
         let now = shared.clock.now();
-        let (tokens, first) = shared.gate.change(&now, |state| {
+        let (held, first) = shared.gate.change(&now, |state| {
             let first = !state.life.over_because().is_some_and(RefreshError::is_logged_out);
             state.life.log_out(&now);
-            (state.holding.discard(bury), first)
+            (state.holding.log_out(bury), first)
         });
         if first {
             shared.tell(Event::LoggedOut);
         }
         let owner = shared.clone();
         detached(shared, async move {
-            let buried = owed::pay_once(&owner).await.map(drop);
-            if let Err(error) = &buried {
-                owner.tell(Event::PersistFailed(error.clone()));
-                owed::pay_later(&owner);
+            let buried = if bury {
+                owed::log_out(&owner).await
+            } else {
+                owed::disregard(&owner).await;
+                Ok(None)
+            };
+            // What this process never loaded, or another one refreshed, is revoked too.
+            let found = buried.as_ref().ok().cloned().flatten();
+            let found = found
+                .filter(|found| held.as_ref().is_none_or(|held| held.refresh() != found.refresh()));
+            for tokens in held.into_iter().chain(found) {
+                calls::revoke(&owner, tokens).await;
             }
-            if let Some(tokens) = tokens {
-                flight::revoke(&owner, tokens).await;
-            }
-            buried
+            buried.map(drop)
         })
         .await
     }
@@ -272,7 +277,9 @@ impl Session {
         let shared = self.shared();
         shared.gate.change(&shared.clock.now(), |state| state.life.close());
         if !shared.is_serving() {
-            self.landed().await;
+            // A flight ends in its time, unless nobody drives its runtime.
+            let limit = shared.settings.flight.saturating_mul(2);
+            let _ = Shared::within(limit, self.landed()).await;
         }
         let paid = owed::pay_once(shared).await;
         if let Ok(true) = paid {
@@ -285,7 +292,9 @@ impl Session {
             (Err(error), Some(Owed::Save)) => {
                 Err(Unsaved { tokens: kept.map(|kept| kept.tokens), error })
             }
-            (Err(error), Some(Owed::Bury(_))) => Err(Unsaved { tokens: None, error }),
+            (Err(error), Some(Owed::Bury(_) | Owed::LogOut(_))) => {
+                Err(Unsaved { tokens: None, error })
+            }
             _ => Ok(()),
         }
     }
@@ -359,7 +368,7 @@ impl Session {
         let shared = self.shared();
         let now = shared.clock.now();
         let decision =
-            shared.gate.ask(&now, |state| state.life.challenge(seen, Some(endpoint), None, &now));
+            shared.gate.ask(&now, |state| state.life.challenge_unkept(seen, endpoint, &now));
         if let Decision::Refresh(ticket) | Decision::GoAndRefresh(_, ticket) = decision {
             // Without a runtime the next request says so.
             let _ = shared.launch(ticket);

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use crate::{
-    Expected, StoreError, Swap,
+    Entry, Expected, StoreError, Stored, Swap, TokenSet,
     session::{
+        calls::{bounded, store},
         events::Event,
-        flight::{bounded, store},
-        holding::Owed,
+        holding::{Burial, Kept, Owed},
         look::{Found, look_for},
         shared::Shared,
     },
@@ -67,35 +67,112 @@ pub(crate) async fn pay_once(shared: &Shared) -> Result<bool, StoreError> {
     let Some(_turn) = Shared::within(limit, shared.turn.lock()).await else {
         return Err(StoreError::unavailable());
     };
-    let owed = || {
-        shared.gate.ask(&shared.clock.now(), |state| {
-            state.holding.owed().map(|owed| (owed, state.holding.kept()))
-        })
-    };
-    match owed() {
-        Some((Owed::Save, Some(kept))) => {
-            // By version, so that a slow swap cannot undo what a refresh has stored meanwhile.
-            let expected = match look_for(shared, &kept).await? {
-                Found::Known { version, .. } => Some(Expected::Version(version)),
-                Found::Absent => Some(Expected::Absent),
-                _ => None,
-            };
-            let swap = match expected {
-                Some(expected) => store(shared, expected, &kept.tokens).await?,
-                None => Swap::Moved,
-            };
-            shared.gate.ask(&shared.clock.now(), |state| match swap {
-                Swap::Done(version) => state.holding.saved(&kept.tokens, version),
-                // Somebody stored something newer: the next look finds it.
-                Swap::Moved => state.holding.overtaken(&kept.tokens),
-            });
-        }
-        Some((Owed::Bury(expected), _)) => {
+    let (owed, kept) =
+        shared.gate.ask(&shared.clock.now(), |state| (state.holding.owed(), state.holding.kept()));
+    match (owed, kept) {
+        (Some(Owed::Save), Some(kept)) => save(shared, kept).await?,
+        (Some(owed @ Owed::Bury(expected)), _) => {
             // Moved: somebody logged in, or buried it.
             let _ = bounded(limit, shared.store.compare_and_bury(expected)).await?;
-            shared.gate.ask(&shared.clock.now(), |state| state.holding.buried(expected));
+            paid(shared, owed);
         }
-        Some((Owed::Save, None)) | None => return Ok(false),
+        (Some(owed @ Owed::LogOut(burial)), _) => {
+            bury(shared, burial).await?;
+            paid(shared, owed);
+        }
+        (Some(Owed::Save), None) | (None, _) => return Ok(false),
     }
     Ok(true)
+}
+
+fn paid(shared: &Shared, owed: Owed) {
+    shared.gate.ask(&shared.clock.now(), |state| state.holding.paid(owed));
+}
+
+async fn save(shared: &Shared, kept: Kept) -> Result<(), StoreError> {
+    // By version, so that a slow swap cannot undo what a refresh has stored meanwhile.
+    let expected = match look_for(shared, &kept).await? {
+        Found::Known { version, .. } => Some(Expected::Version(version)),
+        Found::Absent => Some(Expected::Absent),
+        _ => None,
+    };
+    let swap = match expected {
+        Some(expected) => store(shared, &Kept { expected, ..kept.clone() }).await?,
+        None => Swap::Moved,
+    };
+    shared.gate.ask(&shared.clock.now(), |state| match swap {
+        Swap::Done(version) => state.holding.saved(&kept.tokens, version),
+        // Somebody stored something newer: the next look finds it.
+        Swap::Moved => state.holding.overtaken(&kept.tokens),
+    });
+    Ok(())
+}
+
+/// The logout itself, first thing: bury what is in the store, and say what it was.
+///
+/// If that fails it is owed, and tried again on a task of its own.
+pub(crate) async fn log_out(shared: &Arc<Shared>) -> Result<Option<TokenSet>, StoreError> {
+    let limit = shared.settings.store;
+    let buried = match Shared::within(limit, shared.turn.lock()).await {
+        None => Err(StoreError::unavailable()),
+        Some(_turn) => {
+            let logout = Owed::LogOut(Burial::Ours);
+            let owed = shared.gate.ask(&shared.clock.now(), |state| state.holding.owed());
+            if owed == Some(logout) {
+                let buried = bury(shared, Burial::Ours).await;
+                if buried.is_ok() {
+                    paid(shared, logout);
+                }
+                buried
+            } else {
+                // A later login is the one that counts.
+                Ok(None)
+            }
+        }
+    };
+    if let Err(error) = &buried {
+        shared.gate.ask(&shared.clock.now(), |state| state.holding.narrow_burial());
+        shared.tell(Event::PersistFailed(error.clone()));
+        pay_later(shared);
+    }
+    buried
+}
+
+/// Look at what is in the store, where a logout has nothing to bury: it is not taken for news later.
+pub(crate) async fn disregard(shared: &Shared) {
+    if let Ok(Some(Stored { entry: Entry::Live(record), .. })) =
+        bounded(shared.settings.store, shared.store.load()).await
+    {
+        shared.gate.ask(&shared.clock.now(), |state| {
+            state.holding.discard_found(record.tokens(), record.family_id());
+        });
+    }
+}
+
+/// How often a burial starts over because somebody moved the record.
+const ROUNDS: usize = 4;
+
+/// Bury this session's record, and return its tokens. Another one's is left alone.
+async fn bury(shared: &Shared, burial: Burial) -> Result<Option<TokenSet>, StoreError> {
+    let limit = shared.settings.store;
+    for _ in 0..ROUNDS {
+        let (expected, tokens) = match bounded(limit, shared.store.load()).await? {
+            None => (Expected::Absent, None),
+            Some(Stored { entry: Entry::Tombstone, .. }) => return Ok(None),
+            Some(Stored { entry: Entry::Live(record), version }) => {
+                let meant = match burial {
+                    Burial::Ours => true,
+                    Burial::Family(family) => record.family_id() == Some(family),
+                };
+                if !meant || !shared.owns(&record) {
+                    return Ok(None);
+                }
+                (Expected::Version(version), Some(record.tokens().clone()))
+            }
+        };
+        if let Swap::Done(_) = bounded(limit, shared.store.compare_and_bury(expected)).await? {
+            return Ok(tokens);
+        }
+    }
+    Err(StoreError::busy())
 }

@@ -18,7 +18,7 @@ use crate::{
         events::{Event, Listeners},
         flight::Flight,
         gate::Gate,
-        holding::Holding,
+        holding::{Holding, Kept},
         settings::Settings,
     },
     source::DynSource,
@@ -163,10 +163,11 @@ impl Shared {
         None
     }
 
-    pub(crate) fn record(&self, tokens: &TokenSet) -> Record {
-        Record::new(tokens.clone())
+    pub(crate) fn record(&self, kept: &Kept) -> Record {
+        Record::new(kept.tokens.clone())
             .issuer(self.settings.issuer.as_deref())
             .account(self.settings.account.as_deref())
+            .family(kept.family)
     }
 
     /// Whether a record is this session's: the refresh token goes to its own issuer only.

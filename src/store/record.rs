@@ -12,6 +12,7 @@ pub struct Record {
     tokens: TokenSet,
     issuer: Option<Arc<str>>,
     account: Option<Arc<str>>,
+    family: Option<u64>,
     spending_since: Option<SystemTime>,
 }
 
@@ -22,7 +23,7 @@ impl Record {
     /// [`TokenSet::expires_at`].
     #[must_use]
     pub fn new(tokens: TokenSet) -> Self {
-        Self { tokens, issuer: None, account: None, spending_since: None }
+        Self { tokens, issuer: None, account: None, family: None, spending_since: None }
     }
 
     /// Whose tokens these are.
@@ -40,6 +41,16 @@ impl Record {
     #[must_use]
     pub fn account(mut self, account: Option<&str>) -> Self {
         self.account = account.map(Into::into);
+        self
+    }
+
+    /// Which login the tokens go back to: a number that is drawn at the login and handed on by every
+    /// refresh, so that a logout that comes late knows what it was about.
+    ///
+    /// Default: unknown.
+    #[must_use]
+    pub fn family(mut self, family: Option<u64>) -> Self {
+        self.family = family;
         self
     }
 
@@ -78,6 +89,12 @@ impl Record {
     #[must_use]
     pub fn belongs_to(&self) -> Option<&str> {
         self.account.as_deref()
+    }
+
+    /// Which login the tokens go back to, if that is known.
+    #[must_use]
+    pub fn family_id(&self) -> Option<u64> {
+        self.family
     }
 
     /// The mark of whoever is spending the refresh token, or vanished while spending it.

@@ -107,6 +107,7 @@ fn record(number: u64) -> Record {
     Record::new(tokens)
         .issuer(Some("https://login.example.com/tenant"))
         .account(Some("Zoë & Co., \"the\" account"))
+        .family(Some(u64::MAX))
 }
 
 fn date(millis: u64) -> SystemTime {

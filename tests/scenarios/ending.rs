@@ -150,6 +150,8 @@ async fn tokens_saved_before_a_slow_tombstone_are_buried_and_revoked() {
     assert_eq!(session.peek(), None);
     let mut revoked = source.revoked();
     revoked.sort();
+    // By the refresh that lost and by the logout, which does no harm (RFC 7009 section 2.2).
+    revoked.dedup();
     assert_eq!(revoked, ["new", "old"]);
     drop(waiters);
 }

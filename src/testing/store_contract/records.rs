@@ -108,7 +108,7 @@ fn records() -> Vec<Record> {
         Record::new(tokens("bare")),
         full.clone(),
         full.clone().spending_since(Some(date(1_893_456_000_999))),
-        full.issuer(None).account(None),
+        full.issuer(None).account(None).family(None),
         Record::new(tokens("refreshable").refresh_token(refresh)),
         Record::new(tokens("dated").expires_at(date(1))),
         Record::new(tokens("scoped").scope("")),

@@ -1,0 +1,328 @@
+//! Every public type, holding secrets wherever it can.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_reauth::{
+    AccessToken, AmbiguousPolicy, AuthLayer, BearerClassifier, BoxError, Challenge, Clock, Entry,
+    Event, Expected, GrpcClassifier, Held, Lease, MemoryStore, NoAuth, NoReplay, NotReplayed,
+    Origins, Record, RedirectPolicy, RefreshCause, RefreshError, RefreshLayer, RefreshToken,
+    RefreshTokenGrant, ReplayBody, ResponseHead, Session, Status, StoreError, Stored, Swap,
+    TokenSet, TokenStore, Verdict, Version, classify_fn, map_body, source_fn,
+    testing::{AuthorizationServer, Fault, ManualClock, ResourceServer},
+};
+
+use crate::printed::{assert_clean, chain, debug};
+
+const ORIGIN: &str = "https://api.example.com";
+
+/// Where public names come from.
+const EXPORTS: &[&str] = &[
+    include_str!("../../src/lib.rs"),
+    include_str!("../../src/auth/mod.rs"),
+    include_str!("../../src/refresh/mod.rs"),
+    include_str!("../../src/testing/mod.rs"),
+];
+
+/// Traits, functions and an alias.
+const NO_VALUES: &[&str] = &[
+    "BoxError",
+    "Classify",
+    "Credential",
+    "SelectSession",
+    "TokenSource",
+    "TokenStore",
+    "classify_fn",
+    "map_body",
+    "source_fn",
+];
+
+fn access() -> AccessToken {
+    AccessToken::new("canary-access").unwrap()
+}
+
+fn tokens() -> TokenSet {
+    TokenSet::new(access())
+        .refresh_token(RefreshToken::new("canary-refresh").unwrap())
+        .expires_in(Duration::from_secs(3600))
+        .scope("canary-scope")
+}
+
+fn challenge() -> Challenge {
+    let mut headers = HeaderMap::new();
+    let line = "Bearer realm=\"canary\", error=\"canary\", error_description=\"canary\", canary=x, Canary canary==";
+    headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(line));
+    Challenge::parse_all(&headers).remove(0)
+}
+
+fn request() -> Request<Full<Bytes>> {
+    Request::post(format!("{ORIGIN}/orders")).body(Full::from("canary-body")).unwrap()
+}
+
+/// A store that keeps its first record, and never takes another.
+struct Broken;
+
+impl TokenStore for Broken {
+    async fn load(&self) -> Result<Option<Stored>, StoreError> {
+        Ok(None)
+    }
+
+    async fn lease(&self) -> Result<Lease, StoreError> {
+        Ok(Lease::new(()))
+    }
+
+    async fn compare_and_store(&self, _: Expected, _: Record) -> Result<Swap, StoreError> {
+        Err(StoreError::unavailable())
+    }
+
+    async fn compare_and_bury(&self, _: Expected) -> Result<Swap, StoreError> {
+        Err(StoreError::unavailable())
+    }
+}
+
+/// What every public type prints, by its name.
+async fn printed() -> BTreeMap<&'static str, String> {
+    let mut printed = BTreeMap::<&'static str, String>::new();
+    let mut note = |name, text: String| printed.entry(name).or_default().push_str(&text);
+
+    note("AccessToken", debug(access()));
+    note("RefreshToken", debug(tokens().refresh()));
+    note("TokenSet", debug(tokens()) + &debug(tokens().expires_at(SystemTime::UNIX_EPOCH)));
+    let invalid = AccessToken::new("canary\n-").unwrap_err();
+    note("InvalidToken", debug(invalid) + &chain(&invalid));
+
+    let record = Record::new(tokens()).spending_since(Some(SystemTime::UNIX_EPOCH));
+    let stored = Stored { entry: Entry::Live(record.clone()), version: Version::new(1) };
+    note("Record", debug(&record));
+    note("Entry", debug(&stored.entry) + &debug(Entry::Tombstone));
+    note("Stored", debug(&stored));
+    note("Version", debug(stored.version));
+    note("Expected", debug(Expected::Version(stored.version)));
+    let store = MemoryStore::new();
+    let swap = store.compare_and_store(Expected::Absent, record).await.unwrap();
+    note("Swap", debug(swap));
+    note("Lease", debug(store.lease().await.unwrap()));
+    note("MemoryStore", debug(&store));
+    for error in [StoreError::unavailable(), StoreError::busy(), StoreError::corrupt()] {
+        note("StoreError", debug(&error) + &chain(&error));
+    }
+
+    for error in [
+        RefreshError::transient(),
+        RefreshError::rejected(),
+        RefreshError::ambiguous(),
+        RefreshError::misconfigured(),
+        RefreshError::transient().with_source(StoreError::busy()),
+    ] {
+        note("RefreshError", debug(&error) + &chain(&error));
+    }
+    note("Challenge", debug(challenge()));
+    note("Verdict", debug(Verdict::StepUp(challenge())) + &debug(Verdict::Challenge));
+    note("BearerClassifier", debug(BearerClassifier::new().also(StatusCode::FORBIDDEN)));
+    note("GrpcClassifier", debug(GrpcClassifier::default()));
+    let secret = String::from("canary");
+    note(
+        "ClassifyFn",
+        debug(classify_fn(move |_: &ResponseHead<'_>| {
+            let _ = &secret;
+            Verdict::Challenge
+        })),
+    );
+    let response = Response::builder().header("x-canary", "canary").body(()).unwrap();
+    note("ResponseHead", debug(ResponseHead::new(&response)));
+
+    for event in [
+        Event::LoggedIn,
+        Event::Refreshed(RefreshCause::Early),
+        Event::RefreshFailed(RefreshError::ambiguous()),
+        Event::SessionEnded(RefreshError::rejected()),
+        Event::LoggedOut,
+        Event::PersistFailed(StoreError::corrupt()),
+        Event::Persisted,
+        Event::SeedRefused,
+        Event::RevokeFailed(RefreshError::transient()),
+        Event::StepUpRequired(challenge()),
+        Event::DroppedInFlight,
+        Event::Missed(1),
+    ] {
+        note("Event", debug(event));
+    }
+    note("RefreshCause", debug(RefreshCause::Early));
+    note("NoAuth", debug(NoAuth));
+    note("NoReplay", debug(NoReplay));
+    note("NotReplayed", debug(NotReplayed::Body));
+    note("AmbiguousPolicy", debug(AmbiguousPolicy::RetryOnce));
+    note("Clock", debug(Clock::system()));
+    let origins = Origins::new(ORIGIN).unwrap();
+    note("Origins", debug(&origins));
+    note("RedirectPolicy", debug(RedirectPolicy::with_origins(origins.clone())));
+    let invalid = Origins::new("https://user:canary@api.example.com/canary").unwrap_err();
+    note("InvalidOrigin", debug(invalid) + &chain(&invalid));
+
+    let secret = tokens();
+    let source = source_fn(move |held: Held| {
+        let secret = secret.clone();
+        async move {
+            let _ = held;
+            Ok(secret)
+        }
+    });
+    note("SourceFn", debug(&source));
+    let builder = Session::builder(source.from_nothing()).tokens(tokens()).origin(ORIGIN);
+    note("SessionBuilder", debug(&builder));
+    let session = builder.build().unwrap();
+    note("Session", debug(&session));
+    session.token().await.unwrap();
+    note("Session", debug(&session));
+    note("Status", debug(session.status()) + &debug(Status::Ended));
+    note("Events", debug(session.events()));
+    let builder = Session::builder(source_fn(|_: Held| async { Err(RefreshError::rejected()) }));
+    let error = builder.origin("https://canary:canary@x").build().unwrap_err();
+    note("BuildError", debug(&error) + &chain(&error));
+
+    let broken = Session::builder(source_fn(|_: Held| async { Err(RefreshError::rejected()) }))
+        .tokens(tokens())
+        .store(Broken)
+        .origin(ORIGIN)
+        .build()
+        .unwrap();
+    broken.token().await.unwrap();
+    let unsaved = broken.close().await.unwrap_err();
+    assert!(unsaved.tokens().is_some());
+    note("Unsaved", debug(&unsaved) + &chain(&unsaved));
+
+    // The source is told what is held, and the grant has parameters that may be secret.
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let source = source_fn(move |held: Held| {
+        let _ = tell.send(held);
+        async { Err(RefreshError::transient()) }
+    });
+    let asked = Session::builder(source)
+        .tokens(tokens().expires_in(Duration::ZERO))
+        .attempts(1, Duration::ZERO)
+        .origin(ORIGIN)
+        .build()
+        .unwrap();
+    note("RefreshError", chain(&asked.token().await.unwrap_err()));
+    let held = told.recv().await.unwrap();
+    assert!(held.refresh_token().is_some());
+    note("Held", debug(held));
+    let endpoint = service_fn(|_: Request<Full<Bytes>>| async {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    });
+    let grant = RefreshTokenGrant::new("https://as.example/token?canary=canary", "app", endpoint)
+        .unwrap()
+        .scope("canary")
+        .parameter("client_secret", "canary");
+    note("RefreshTokenGrant", debug(&grant));
+    let address = "https://user:canary@as.example/token";
+    let invalid = RefreshTokenGrant::new(address, "app", endpoint).unwrap_err();
+    note("InvalidEndpoint", debug(invalid) + &chain(&invalid));
+
+    // The stack, and what goes through it.
+    let layer = AuthLayer::from_fn(origins, || Some(access()));
+    note("AuthLayer", debug(&layer) + &debug(AuthLayer::new(session.clone())));
+    note("RefreshLayer", debug(RefreshLayer::new(session.clone())));
+    let api = service_fn(|request: Request<ReplayBody<Full<Bytes>>>| async move {
+        assert!(request.headers()[header::AUTHORIZATION].to_str().unwrap().contains("canary"));
+        Ok::<_, BoxError>(Response::new(Full::<Bytes>::from(debug(request))))
+    });
+    let auth = AuthLayer::new(session.clone()).layer(api);
+    note("Auth", debug(&auth));
+    let mut refresh = RefreshLayer::new(session.clone()).layer(auth);
+    note("Refresh", debug(&refresh));
+    let future = refresh.ready().await.unwrap().call(request());
+    note("ResponseFuture", debug(&future));
+    let response = future.await.unwrap();
+    note("ReplayBody", text(response).await);
+    let closure = layer.layer(service_fn(|request: Request<Full<Bytes>>| async move {
+        let _ = request.headers()[header::AUTHORIZATION].to_str().unwrap();
+        Ok::<_, BoxError>(Response::new(Full::<Bytes>::from(debug(request.headers()))))
+    }));
+    note("TokenFn", debug(&closure));
+    let future = closure.oneshot(request());
+    note("TokenFn", text(future.await.unwrap()).await);
+    let mapped = map_body(|_: ReplayBody<Full<Bytes>>| Full::<Bytes>::default());
+    note("MapBody", debug(mapped.layer(())));
+    note("MapBodyLayer", debug(mapped));
+
+    // The kit, whose tokens are not ours to choose.
+    note("ManualClock", debug(ManualClock::new()));
+    let authorization = AuthorizationServer::new();
+    authorization.scope("canary");
+    let hold = authorization.hold();
+    note("Hold", debug(&hold));
+    hold.release();
+    let endpoint = authorization.token_endpoint();
+    let form = "grant_type=refresh_token&refresh_token=canary&client_id=canary";
+    let request = Request::post(endpoint)
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header("x-canary-key", "x")
+        .body(Full::<Bytes>::from(form))
+        .unwrap();
+    let answer = authorization.clone().oneshot(request).await.unwrap();
+    note("ResponseBody", debug(answer.body()));
+    note(
+        "TokenRequest",
+        debug(authorization.last_token_request().unwrap()).replace("x-canary-key", ""),
+    );
+    note("AuthorizationServer", debug(&authorization));
+    let api = ResourceServer::new(&authorization);
+    let request = Request::get(ORIGIN)
+        .header(header::AUTHORIZATION, "Bearer canary")
+        .body(Full::<Bytes>::from("canary"))
+        .unwrap();
+    let _ = api.clone().oneshot(request).await.unwrap();
+    note("Received", debug(api.received()));
+    note("ResourceServer", debug(&api));
+    note("Fault", debug(Fault::Reset) + &debug(Fault::Status(StatusCode::BAD_GATEWAY)));
+    note("Loopback", debug(api.serve().await.unwrap()));
+    printed
+}
+
+async fn text(response: Response<Full<Bytes>>) -> String {
+    use http_body_util::BodyExt;
+    String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+}
+
+/// Case 67.
+#[tokio::test]
+async fn no_public_type_prints_a_secret() {
+    for (name, text) in printed().await {
+        assert_clean(name, &text);
+    }
+}
+
+/// A type that is added to the exports must be added above.
+#[tokio::test]
+async fn every_public_name_is_looked_at() {
+    let exported = EXPORTS.iter().flat_map(|source| exports(source)).collect::<BTreeSet<_>>();
+    let printed = printed().await;
+    let known = printed.keys().chain(NO_VALUES).copied().collect::<BTreeSet<_>>();
+    let apart = exported.symmetric_difference(&known).collect::<Vec<_>>();
+    assert!(apart.is_empty(), "public and not looked at, or the other way round: {apart:?}");
+}
+
+/// The names that a file's `pub use` and `pub type` items export.
+fn exports(source: &str) -> Vec<&str> {
+    let mut names = Vec::new();
+    for item in source.split("\npub use ").skip(1) {
+        let paths = item.split(';').next().unwrap();
+        names.extend(
+            paths
+                .split([',', '{', '}', ' ', '\n'])
+                .map(|path| path.rsplit("::").next().unwrap().trim())
+                .filter(|name| !name.is_empty()),
+        );
+    }
+    let aliases = source.split("\npub type ").skip(1);
+    names.extend(aliases.filter_map(|alias| alias.split([' ', '<']).next()));
+    names
+}
