@@ -66,6 +66,22 @@ async fn an_answer_that_never_comes_is_ambiguous_without_a_retry() {
     assert_eq!(source.spent(), ["first", "first"]);
 }
 
+/// Case 47, with much of the refresh's time left.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_given_up_early_is_not_asked_for_again_either() {
+    let source = Scripted::new();
+    let session = Session::builder(source.clone())
+        .tokens(expired("old", "first"))
+        .origin(ORIGIN)
+        .answer_timeout(Duration::from_secs(3))
+        .build()
+        .unwrap();
+    let _never = source.answer_later(Ok(pair("never", "second")));
+    let error = session.token().await.unwrap_err();
+    assert!(error.was_ambiguous() && !error.is_timeout() && !error.needs_login());
+    assert_eq!(source.calls(), 1);
+}
+
 /// Case 47.
 #[tokio::test(start_paused = true)]
 async fn a_lost_answer_is_repeated_by_a_server_with_a_grace_window() {

@@ -125,6 +125,23 @@ async fn a_seed_that_cannot_be_stored_is_used_and_stored_later() {
     assert_eq!(store.refresh().as_deref(), Some("r-seed"));
 }
 
+/// Case 70: two processes with a seed each, at once.
+#[tokio::test(start_paused = true)]
+async fn a_seed_that_comes_second_gives_way_to_the_record() {
+    let (source, store) = (Scripted::new(), FaultyStore::new());
+    store.delay(Op::Save, Duration::from_secs(1));
+    let start = |seed| {
+        let builder = Session::builder(source.clone()).tokens(seed).store(store.clone());
+        let session = builder.origin(ORIGIN).build().unwrap();
+        async move { session.token().await.unwrap() }
+    };
+    let tokens =
+        futures::future::join(start(pair("one", "r-one")), start(pair("other", "r-other"))).await;
+    assert_eq!(tokens.0, tokens.1);
+    assert_eq!(store.record().unwrap().tokens().access(), &tokens.0);
+    assert_eq!(source.calls(), 0);
+}
+
 /// A seed without a refresh token serves until it dies.
 #[tokio::test(start_paused = true)]
 async fn an_access_token_alone_serves_until_it_expires() {
