@@ -266,8 +266,8 @@ impl Session {
     /// Begin no further refresh, for all clones: wait for the one in flight, and try once more to save
     /// what is owed.
     ///
-    /// The token that is held serves until it expires. It takes no longer than a refresh and a save may
-    /// (60 s and 5 s), and may be dropped at any await.
+    /// The token that is held serves until it expires. It takes no longer than a refresh and a late save may
+    /// (60 s and three times 5 s), and may be dropped at any await.
     ///
     /// # Errors
     ///
