@@ -182,6 +182,8 @@ pub(crate) struct Lifecycle {
     challengers: Vec<Endpoint>,
     newest: Generation,
     flight: Option<Serial>,
+    /// The last ticket was for a look at the store.
+    looking: bool,
     last_ticket: Serial,
     /// The newest flight that failed: its waiters get its error, however late they are polled.
     failed: Option<(Serial, RefreshError)>,
@@ -203,6 +205,7 @@ impl Lifecycle {
             challengers: Vec::new(),
             newest: Generation(0),
             flight: None,
+            looking: false,
             last_ticket: Serial(0),
             failed: None,
             failures: 0,
@@ -219,7 +222,10 @@ impl Lifecycle {
             return self.without_token(waited, now);
         };
         if let Some(serial) = self.flight {
-            return if challenged { Decision::Wait(serial) } else { Decision::Go(generation) };
+            // A look at the store is waited for by whoever asked for it, not by those that may go out.
+            let paused = self.looking && self.may_not_refresh(challenged, now);
+            let waits = challenged && !paused;
+            return if waits { Decision::Wait(serial) } else { Decision::Go(generation) };
         }
         // A challenged token is better than none: one endpoint that refuses everything must not stop
         // the others while no refresh may run.
@@ -526,6 +532,7 @@ impl Lifecycle {
     fn issue(&mut self, purpose: Purpose) -> Ticket {
         self.last_ticket = Serial(self.last_ticket.0 + 1);
         self.flight = Some(self.last_ticket);
+        self.looking = purpose == Purpose::LookUp;
         Ticket { serial: self.last_ticket, purpose }
     }
 

@@ -307,7 +307,8 @@ impl World {
                 self.reached.insert("go");
                 if self.challenged {
                     self.reached.insert("go challenged");
-                    assert!(self.flight.is_none(), "the successor is on its way");
+                    let beside = self.flight.is_none() || (is_admit && self.looking && paused);
+                    assert!(beside, "the successor is on its way");
                     assert!(paused || (is_admit && told), "a challenged token goes out");
                 } else if is_admit && early && self.flight.is_none() {
                     assert!(paused || told, "the early refresh was missed");
@@ -326,6 +327,8 @@ impl World {
                     !alive || self.challenged || newest_seen,
                     "no request waits on a good token"
                 );
+                let looks = is_admit && alive && self.looking && paused;
+                assert!(!looks, "a look at the store holds nobody up who has a token");
                 assert!(!told || (is_admit && alive), "one failure answers everyone");
                 assert!(!refused);
                 self.reached.insert("wait");
