@@ -167,6 +167,10 @@ async fn bury(shared: &Shared, burial: Burial) -> Result<Option<TokenSet>, Store
                 if !meant || !shared.owns(&record) {
                     return Ok(None);
                 }
+                // If it is to be buried later, this is what is meant.
+                shared.gate.ask(&shared.clock.now(), |state| {
+                    state.holding.discard_found(record.tokens(), record.family_id());
+                });
                 (Expected::Version(version), Some(record.tokens().clone()))
             }
         };
