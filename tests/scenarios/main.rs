@@ -24,7 +24,12 @@ mod first_start;
 mod generations;
 #[cfg(feature = "jwt")]
 mod jwt;
+mod late_payments;
+mod limits;
+mod logouts;
+mod look_ups;
 mod middleware;
+mod neighbours;
 mod no_runtime;
 #[cfg(feature = "redirect")]
 mod orders;
