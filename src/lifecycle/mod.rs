@@ -19,7 +19,7 @@ mod policy;
 #[cfg(test)]
 mod tests;
 
-use std::{mem, time::Instant};
+use std::time::Instant;
 
 use crate::{
     RefreshError,
@@ -101,6 +101,8 @@ pub(crate) enum Decision {
 pub(crate) enum Outcome {
     /// An access token that was not held before.
     Fresh(Life),
+    /// One that somebody else fetched, for reasons of their own.
+    Adopted(Life),
     /// The access token that is held already.
     Same(Life),
     /// A new access token that has expired already.
@@ -133,6 +135,8 @@ pub(crate) struct Outlook {
     pub(crate) answers_challenge: bool,
     /// Until here a request may go out without asking.
     pub(crate) calm_until: Deadline,
+    /// Some endpoint refused it right after it was fetched.
+    pub(crate) is_refused: bool,
 }
 
 #[derive(Debug)]
@@ -146,8 +150,6 @@ struct Token {
     /// Endpoints that refused it on the very replay it was fetched for: their word is about
     /// themselves, not about the token.
     refused_by: Vec<Endpoint>,
-    /// Endpoints that challenged its predecessor.
-    minted_for: Vec<Endpoint>,
 }
 
 /// How many endpoints are remembered for one token.
@@ -178,10 +180,8 @@ pub(crate) struct Lifecycle {
     /// The store was read, or a login made that needless.
     loaded: bool,
     token: Option<Token>,
-    /// Endpoints that challenged it.
-    challengers: Vec<Endpoint>,
     newest: Generation,
-    flight: Option<Serial>,
+    flight: Option<(Serial, Purpose)>,
     last_ticket: Serial,
     /// The newest flight that failed: its waiters get its error, however late they are polled.
     failed: Option<(Serial, RefreshError)>,
@@ -200,7 +200,6 @@ impl Lifecycle {
             standing: Standing::Ready,
             loaded: false,
             token: None,
-            challengers: Vec::new(),
             newest: Generation(0),
             flight: None,
             last_ticket: Serial(0),
@@ -218,8 +217,9 @@ impl Lifecycle {
         let Some((generation, challenged, early)) = self.alive(now) else {
             return self.without_token(waited, now);
         };
-        if let Some(serial) = self.flight {
-            return if challenged { Decision::Wait(serial) } else { Decision::Go(generation) };
+        if let Some(serial) = self.flight() {
+            let waits = challenged && !self.looks_while_cooling(now);
+            return if waits { Decision::Wait(serial) } else { Decision::Go(generation) };
         }
         // A challenged token is better than none: one endpoint that refuses everything must not stop
         // the others while no refresh may run.
@@ -268,9 +268,6 @@ impl Lifecycle {
                 if let Some(token) = &mut self.token {
                     token.challenged = true;
                 }
-                if let Some(endpoint) = endpoint {
-                    remember(&mut self.challengers, endpoint);
-                }
                 self.renew(Cause::Challenged, waited, now)
             }
             _ => match alive {
@@ -293,7 +290,10 @@ impl Lifecycle {
         // would never be braked.
         self.count_fruitless(generation, now);
         if let Some(token) = self.token.as_mut().filter(|token| token.generation == generation) {
-            remember(&mut token.refused_by, endpoint);
+            let refused_by = &mut token.refused_by;
+            if refused_by.len() < ENDPOINTS_KEPT && !refused_by.contains(&endpoint) {
+                refused_by.push(endpoint);
+            }
         }
     }
 
@@ -306,7 +306,7 @@ impl Lifecycle {
         now: &Now,
     ) -> Decision {
         let token = self.token.as_ref().filter(|token| token.generation == seen);
-        if token.is_some_and(|token| token.minted_for.contains(&endpoint)) {
+        if token.is_some_and(|token| token.purpose == Purpose::Refresh(Cause::Challenged)) {
             self.count_fruitless(seen, now);
         }
         self.challenge(seen, Some(endpoint), None, now)
@@ -325,12 +325,19 @@ impl Lifecycle {
         self.brake.reset();
     }
 
+    /// An endpoint took the token of `generation`: what it says of that from now on is news again.
+    pub(crate) fn accepted_at(&mut self, generation: Generation, endpoint: Endpoint) {
+        if let Some(token) = self.token.as_mut().filter(|token| token.generation == generation) {
+            token.refused_by.retain(|refused| *refused != endpoint);
+        }
+    }
+
     /// The program asks for a look at the store, whether one is due or not.
     pub(crate) fn reload(&mut self) -> Decision {
         if self.closed {
             return Decision::Fail(RefreshError::new(Kind::Closed));
         }
-        match self.flight {
+        match self.flight() {
             Some(serial) => Decision::Wait(serial),
             None if self.loaded => Decision::Refresh(self.issue(Purpose::LookUp)),
             None => Decision::Refresh(self.issue(Purpose::Load)),
@@ -344,7 +351,7 @@ impl Lifecycle {
 
     /// Whether this ticket still counts: no login and no logout has taken it away.
     pub(crate) fn owns(&self, ticket: &Ticket) -> bool {
-        self.flight == Some(ticket.serial)
+        self.flight() == Some(ticket.serial)
     }
 
     pub(crate) fn log_out(&mut self, now: &Now) {
@@ -377,6 +384,10 @@ impl Lifecycle {
                     self.brake.count(&self.policy, now);
                     return self.cool(&ticket, RefreshError::new(Kind::ExpiredToken), now);
                 }
+                Settled::Published
+            }
+            Outcome::Adopted(life) => {
+                self.install(Purpose::LookUp, life);
                 Settled::Published
             }
             Outcome::Same(life) => {
@@ -418,7 +429,7 @@ impl Lifecycle {
     }
 
     pub(crate) fn flight(&self) -> Option<Serial> {
-        self.flight
+        self.flight.map(|(serial, _)| serial)
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -460,9 +471,10 @@ impl Lifecycle {
         let dead_at = token.life.dead_at;
         let end = dead_at.unwrap_or_else(|| Deadline::far(now));
         let pause = self.cooling_until(now).into_iter().chain(self.braked_until(token, now)).max();
-        let calm_until = if self.flight.is_some() && token.challenged {
+        let renews = self.flight.is_some() && !self.looks_while_cooling(now);
+        let calm_until = if renews && token.challenged {
             Deadline::passed_at(now)
-        } else if self.closed || self.flight.is_some() {
+        } else if self.closed || (self.flight.is_some() && !token.challenged) {
             end
         } else {
             let due = match token.life.early_at {
@@ -479,7 +491,14 @@ impl Lifecycle {
             }
         };
         let answers_challenge = token.purpose == Purpose::Refresh(Cause::Challenged);
-        Some(Outlook { generation: token.generation, dead_at, answers_challenge, calm_until })
+        let is_refused = !token.refused_by.is_empty();
+        let generation = token.generation;
+        Some(Outlook { generation, dead_at, answers_challenge, calm_until, is_refused })
+    }
+
+    /// Only the request that asked for a look waits for it: the others have a token to go out with.
+    fn looks_while_cooling(&self, now: &Now) -> bool {
+        matches!(self.flight, Some((_, Purpose::LookUp))) && self.cooling_until(now).is_some()
     }
 
     fn alive(&self, now: &Now) -> Option<(Generation, bool, bool)> {
@@ -497,7 +516,7 @@ impl Lifecycle {
 
     /// A newer token is needed: join the refresh that runs, begin one, or say why not.
     fn renew(&mut self, cause: Cause, waited: Option<Serial>, now: &Now) -> Decision {
-        if let Some(serial) = self.flight {
+        if let Some(serial) = self.flight() {
             return Decision::Wait(serial);
         }
         let blocked = match &self.standing {
@@ -525,7 +544,7 @@ impl Lifecycle {
 
     fn issue(&mut self, purpose: Purpose) -> Ticket {
         self.last_ticket = Serial(self.last_ticket.0 + 1);
-        self.flight = Some(self.last_ticket);
+        self.flight = Some((self.last_ticket, purpose));
         Ticket { serial: self.last_ticket, purpose }
     }
 
@@ -537,7 +556,6 @@ impl Lifecycle {
             purpose,
             challenged: false,
             refused_by: Vec::new(),
-            minted_for: mem::take(&mut self.challengers),
         });
         self.standing = Standing::Ready;
         self.failed = None;
@@ -574,7 +592,6 @@ impl Lifecycle {
     fn begin_anew(&mut self) {
         self.brake.reset();
         self.refused_up_to = self.newest;
-        self.challengers.clear();
     }
 
     fn space_look_ups(&mut self, now: &Now) {
@@ -600,11 +617,5 @@ impl Lifecycle {
 
     fn failed_for(&self, waited: Option<Serial>) -> bool {
         waited.is_some() && self.failed.as_ref().map(|(serial, _)| *serial) == waited
-    }
-}
-
-fn remember(endpoints: &mut Vec<Endpoint>, endpoint: Endpoint) {
-    if endpoints.len() < ENDPOINTS_KEPT && !endpoints.contains(&endpoint) {
-        endpoints.push(endpoint);
     }
 }

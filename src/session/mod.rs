@@ -30,14 +30,15 @@ use crate::{
     auth::{Attached, may_carry},
     error::Kind,
     extension::SessionId,
-    lifecycle::{Decision, Endpoint, Generation},
+    lifecycle::{Decision, Endpoint, Generation, Outlook},
 };
 
 /// One session with one authorization server: a cheap handle that both layers and the program share.
 ///
 /// Whatever many requests need, one refresh runs at a time. It runs on a task of its own, on the current
 /// tokio runtime (which needs its timers enabled) or on one given to the builder, and outlives every
-/// request that waits for it. With a valid token no method takes a lock, reads the store or begins a task.
+/// request that waits for it. With a valid token neither the layers nor [`token`](Self::token) and
+/// [`peek`](Self::peek) take a lock, read the store or begin a task.
 ///
 /// Every future here can be dropped at any await. A refresh, a login or a logout that was begun goes on.
 ///
@@ -59,6 +60,21 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct Session(Arc<Handle>);
+
+/// What a request knows of the token that it goes out with, or of an older one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    pub(crate) generation: Generation,
+    /// Some endpoint refused it right after it was fetched.
+    pub(crate) is_refused: bool,
+}
+
+impl Seen {
+    #[inline]
+    fn of(outlook: &Outlook) -> Self {
+        Self { generation: outlook.generation, is_refused: outlook.is_refused }
+    }
+}
 
 /// What all handles share, apart from what flights hold on to: dropped with the last handle.
 struct Handle {
@@ -159,8 +175,9 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// A [`StoreError`] if they could not be saved within 5 s. They are used all the same, and saving is
-    /// tried again.
+    /// A [`StoreError`] if they could not be saved within 5 s. They are used all the same, from then on,
+    /// and saving is tried again. The error comes after 10 s at most, where an earlier login or logout
+    /// waits for the store too.
     pub async fn login(&self, tokens: TokenSet) -> Result<(), StoreError> {
         let shared = self.shared();
         let ticket = shared.gate.change(&shared.clock.now(), |state| state.life.log_in());
@@ -170,13 +187,13 @@ impl Session {
     /// Forget the tokens, bury the record in the store, and revoke them where the source can.
     ///
     /// Memory is cleared and waiters are woken as soon as this is polled; the rest goes on even if this
-    /// future is dropped, for 5 s at the store and 10 s at the issuer. A source that spends no refresh
-    /// token has nothing to bury.
+    /// future is dropped: each call of the store takes 5 s at most, and each of the issuer 10 s. A source
+    /// that spends no refresh token has nothing to bury.
     ///
     /// # Errors
     ///
-    /// A [`StoreError`] if the record could not be buried. That is tried again; until it succeeds another
-    /// process may still use the record.
+    /// A [`StoreError`] if the record could not be buried. That is tried again, unless the session is
+    /// closed; until it succeeds another process may still use the record.
     pub async fn logout(&self) -> Result<(), StoreError> {
         let shared = self.shared();
         let bury = shared.source.spends_refresh_token();
@@ -282,9 +299,6 @@ impl Session {
             let _ = Shared::within(limit, self.landed()).await;
         }
         let paid = owed::pay_once(shared).await;
-        if let Ok(true) = paid {
-            shared.tell(Event::Persisted);
-        }
         let now = shared.clock.now();
         let (owed, kept) =
             shared.gate.ask(&now, |state| (state.holding.owed(), state.holding.kept()));
@@ -336,19 +350,19 @@ impl Session {
         self.shared().id()
     }
 
-    /// The generation of a token that can be attached without asking.
+    /// The token that can be attached without asking.
     #[inline]
-    pub(crate) fn calm(&self) -> Option<Generation> {
+    pub(crate) fn calm(&self) -> Option<Seen> {
         let shared = self.shared();
         let snapshot = shared.gate.snapshot();
         let held = snapshot.as_ref()?;
-        held.is_calm(&shared.clock.now()).then_some(held.outlook.generation)
+        held.is_calm(&shared.clock.now()).then(|| Seen::of(&held.outlook))
     }
 
-    /// The generation of the newest token, dead or alive.
+    /// The newest token, dead or alive.
     #[inline]
-    pub(crate) fn generation(&self) -> Option<Generation> {
-        Some(self.shared().gate.snapshot().as_ref()?.outlook.generation)
+    pub(crate) fn newest(&self) -> Option<Seen> {
+        Some(Seen::of(&self.shared().gate.snapshot().as_ref()?.outlook))
     }
 
     /// Whether the token of this generation, if it is still the newest, was fetched because its
@@ -383,6 +397,11 @@ impl Session {
     pub(crate) fn accepted(&self) {
         let now = self.shared().clock.now();
         self.shared().gate.ask(&now, |state| state.life.accepted());
+    }
+
+    pub(crate) fn accepted_at(&self, generation: Generation, endpoint: Endpoint) {
+        let now = self.shared().clock.now();
+        self.shared().gate.ask(&now, |state| state.life.accepted_at(generation, endpoint));
     }
 
     pub(crate) fn tell(&self, event: Event) {

@@ -22,6 +22,7 @@ mod expiry;
 mod faulty_store;
 mod first_start;
 mod generations;
+mod interplay;
 #[cfg(feature = "jwt")]
 mod jwt;
 mod middleware;
