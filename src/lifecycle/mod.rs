@@ -218,7 +218,7 @@ impl Lifecycle {
             return self.without_token(waited, now);
         };
         if let Some(serial) = self.flight() {
-            let waits = challenged && !self.looks_while_cooling(now);
+            let waits = challenged && !self.looks_while_paused(now);
             return if waits { Decision::Wait(serial) } else { Decision::Go(generation) };
         }
         // A challenged token is better than none: one endpoint that refuses everything must not stop
@@ -471,7 +471,7 @@ impl Lifecycle {
         let dead_at = token.life.dead_at;
         let end = dead_at.unwrap_or_else(|| Deadline::far(now));
         let pause = self.cooling_until(now).into_iter().chain(self.braked_until(token, now)).max();
-        let renews = self.flight.is_some() && !self.looks_while_cooling(now);
+        let renews = self.flight.is_some() && !self.looks_while_paused(now);
         let calm_until = if renews && token.challenged {
             Deadline::passed_at(now)
         } else if self.closed || (self.flight.is_some() && !token.challenged) {
@@ -497,8 +497,8 @@ impl Lifecycle {
     }
 
     /// Only the request that asked for a look waits for it: the others have a token to go out with.
-    fn looks_while_cooling(&self, now: &Now) -> bool {
-        matches!(self.flight, Some((_, Purpose::LookUp))) && self.cooling_until(now).is_some()
+    fn looks_while_paused(&self, now: &Now) -> bool {
+        matches!(self.flight, Some((_, Purpose::LookUp))) && self.may_not_refresh(true, now)
     }
 
     fn alive(&self, now: &Now) -> Option<(Generation, bool, bool)> {

@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use http::StatusCode;
-use tokio::time::advance;
-use tower_reauth::testing::{Fault, ManualClock};
+use tokio::time::{advance, sleep};
+use tower_reauth::{
+    NoReplay,
+    testing::{Fault, ManualClock},
+};
 
-use crate::support::{Client, World, get, send, send_all, unanswered};
+use crate::support::{Client, World, get, post, send, send_all, unanswered};
 
 /// So many paths that refuse every token, asked one after the other.
 async fn ask_sour_paths(world: &World, client: &Client, paths: std::ops::Range<usize>) {
@@ -227,4 +230,51 @@ async fn a_refresh_that_fails_before_a_request_is_sent_leaves_it_its_challenged_
 
     assert_eq!(world.authorization.token_requests(), 3 + 3);
     assert_eq!(world.api.requests(), 1 + 50);
+}
+
+/// Case 13, of requests that are not sent again: the next one tells that the token did not help.
+#[tokio::test(start_paused = true)]
+async fn requests_without_a_replay_are_braked_where_every_token_is_refused() {
+    let world = World::new();
+    world.api.always_401("/sour");
+    let client = world.client(&world.session());
+
+    for _ in 0..100 {
+        let mut request = post("/sour", "body");
+        request.extensions_mut().insert(NoReplay);
+        assert_eq!(send(&client, request).await.unwrap().status(), 401);
+        sleep(Duration::from_millis(10)).await;
+    }
+
+    assert_eq!(world.authorization.token_requests(), 5);
+    assert_eq!(world.api.requests(), 100);
+    assert_eq!(send(&client, get("/fine")).await.unwrap().status(), 200);
+    assert_eq!(world.authorization.token_requests(), 5);
+}
+
+/// A late challenge names an older token; the newest, which is challenged, is what there is.
+#[tokio::test(start_paused = true)]
+async fn while_the_brake_holds_a_late_challenge_replays_with_the_challenged_token() {
+    let world = World::new();
+    let session = world.builder().brake(1, Duration::from_secs(30)).build().unwrap();
+    let client = world.client(&session);
+    let first = session.token().await.unwrap();
+    world.authorization.revoke_access_tokens();
+    let refusals = world.api.hold_refusals();
+    let late = send_all(&client, [get("/late")]);
+    refusals.until_held(1).await;
+    let second = session.refresh_after(&first).await.unwrap();
+    world.authorization.same_access_token(true);
+    session.refresh_after(&second).await.unwrap_err();
+    // The cool-down is over, and the brake is not.
+    sleep(Duration::from_secs(5)).await;
+    assert!(session.refresh_after(&second).await.unwrap_err().is_braked());
+
+    refusals.release();
+
+    for response in join_all(late).await {
+        assert_eq!(response.unwrap().unwrap().status(), 200);
+    }
+    assert_eq!(world.api.received().last().unwrap().bearer(), Some(second.expose_secret()));
+    assert_eq!(world.authorization.token_requests(), 2);
 }

@@ -9,7 +9,7 @@ use tower_reauth::{Event, RefreshError, Session, Status};
 use crate::{
     faulty_store::{FaultyStore, Op},
     scripted::{Scripted, expired, pair},
-    support::{ORIGIN, World, get, send, settle, told, unanswered, unsent},
+    support::{ORIGIN, World, get, paused, send, settle, told, unanswered, unsent},
 };
 
 fn over(source: &Scripted, store: &FaultyStore) -> Session {
@@ -197,4 +197,25 @@ async fn a_closed_session_can_be_logged_out() {
     session.logout().await.unwrap();
     assert!(store.is_buried());
     assert!(session.token().await.unwrap_err().is_logged_out());
+}
+
+/// Section 4: bounded, also where the runtime that the refresh is on stands still.
+#[test]
+fn close_ends_where_nobody_drives_the_refresh() {
+    let (idle, driven) = (paused(), paused());
+    let (source, store) = (Scripted::new(), FaultyStore::new());
+    let session = Session::builder(source.clone())
+        .tokens(expired("old", "first"))
+        .origin(ORIGIN)
+        .store(store.clone())
+        .runtime(idle.handle().clone())
+        .build()
+        .unwrap();
+    driven.block_on(async {
+        assert!(session.token().now_or_never().is_none());
+        let started = Instant::now();
+        session.close().await.unwrap();
+        assert!(started.elapsed() <= Duration::from_secs(2 * 60 + 3 * 5));
+    });
+    assert_eq!((store.calls(Op::Load), source.calls()), (0, 0));
 }

@@ -9,12 +9,13 @@ use tokio::{
     time::{Instant, sleep},
 };
 use tower_reauth::{
-    AccessToken, Entry, Event, Record, RefreshError, Session, Status, TokenStore, testing::Fault,
+    AccessToken, Entry, Event, Record, RefreshError, Session, Status, TokenSet, TokenStore,
+    testing::Fault,
 };
 
 use crate::{
     faulty_store::{FaultyStore, Op},
-    scripted::{Scripted, expired, pair},
+    scripted::{Scripted, access, expired, pair},
     support::{ORIGIN, World, get, send, settle, told, unanswered, unsent},
 };
 
@@ -213,6 +214,26 @@ async fn a_login_wins_over_a_refresh_that_is_then_rejected() {
     assert_eq!(session.token().await.unwrap().expose_secret(), "login");
     assert_eq!((store.calls(Op::Bury), store.refresh().as_deref()), (0, Some("of-login")));
     drop(waiters);
+}
+
+/// P6: only what the answer itself brought is revoked. A refresh token that stayed is the login's too.
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_lost_revokes_no_refresh_token_that_the_login_has() {
+    let access_alone = TokenSet::new(access("new"));
+    for answered in [access_alone, pair("new", "first")] {
+        let (source, store) = (Scripted::new(), FaultyStore::new());
+        let session = worn_out(&source, &store);
+        let answer = source.answer_later(Ok(answered));
+        let waiters = waiters(&session, 1);
+        settle().await;
+        session.login(pair("login", "first")).await.unwrap();
+
+        answer.send(()).unwrap();
+        sleep(Duration::from_secs(60)).await;
+        assert!(source.revoked().is_empty());
+        assert_eq!(session.peek().unwrap().expose_secret(), "login");
+        drop(waiters);
+    }
 }
 
 /// P6: the last word counts, however slow the store is.

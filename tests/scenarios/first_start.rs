@@ -228,3 +228,23 @@ async fn a_tombstone_without_a_seed_says_logged_out() {
     assert_eq!(source.calls(), 0);
     assert!(store.is_buried());
 }
+
+/// Section 4: a program may know the stored token, or the seed, before the session has read anything.
+#[tokio::test(start_paused = true)]
+async fn a_program_that_names_the_token_of_before_gets_another() {
+    for stored in [true, false] {
+        let (source, store) = (Scripted::new(), FaultyStore::new());
+        if stored {
+            store.put(Entry::Live(Record::new(pair("before", "r-before"))));
+        }
+        let session = Session::builder(source.clone())
+            .tokens(pair("before", "r-before"))
+            .origin(ORIGIN)
+            .store(store.clone())
+            .build()
+            .unwrap();
+        let token = session.refresh_after(&access("before")).await.unwrap();
+        assert_eq!(token.expose_secret(), "access-1");
+        assert_eq!(source.spent(), ["r-before"]);
+    }
+}

@@ -387,5 +387,3 @@ impl tower_reauth::TokenStore for Late {
         swap
     }
 }
-
-#[allow(unused)]

@@ -25,7 +25,12 @@ mod generations;
 mod interplay;
 #[cfg(feature = "jwt")]
 mod jwt;
+mod late_payments;
+mod limits;
+mod logouts;
+mod look_ups;
 mod middleware;
+mod neighbours;
 mod no_runtime;
 #[cfg(feature = "redirect")]
 mod orders;

@@ -1,8 +1,8 @@
 //! Which requests are the session's business at all.
 
 use http::{Method, Request, header};
-use tower::{Layer, ServiceBuilder, util::BoxCloneSyncService};
-use tower_reauth::{AuthLayer, NoAuth, RefreshError, RefreshLayer, Session};
+use tower::{Layer, ServiceBuilder, ServiceExt, service_fn, util::BoxCloneSyncService};
+use tower_reauth::{AuthLayer, NoAuth, RefreshError, RefreshLayer, ReplayBody, Session};
 
 use crate::support::{ABROAD, Body, Client, ORIGIN, World, get, send, stack};
 
@@ -185,4 +185,40 @@ async fn two_stacks_one_in_the_other_attach_one_token() {
 
     assert_eq!(send(&client, get("/orders")).await.unwrap().status(), 200);
     assert_eq!(world.api.received()[0].authorizations(), 1);
+}
+
+/// Each minds its own origin, and hands the other's requests on as they are.
+#[tokio::test(start_paused = true)]
+async fn two_sessions_in_one_stack_refresh_each_for_its_own_origin() {
+    const OTHER: &str = "https://other.example.net";
+    let (world, other) = (World::new(), World::new());
+    let outer = world.session();
+    let inner = Session::builder(other.grant())
+        .tokens(other.authorization.login())
+        .origin(OTHER)
+        .build()
+        .unwrap();
+    let apis = (world.api.clone(), other.api.clone());
+    let both = service_fn(move |request: Request<ReplayBody<ReplayBody<Body>>>| {
+        let (api, other) = apis.clone();
+        let abroad = request.uri().host() == Some("other.example.net");
+        if abroad { other } else { api }.oneshot(request)
+    });
+    let client = stack(&outer, stack(&inner, both));
+    let requests = || [at(OTHER), get("/orders")];
+    for request in requests() {
+        assert_eq!(send(&client, request).await.unwrap().status(), 200);
+    }
+    world.authorization.revoke_access_tokens();
+    other.authorization.revoke_access_tokens();
+
+    for request in requests() {
+        assert_eq!(send(&client, request).await.unwrap().status(), 200);
+    }
+
+    for world in [world, other] {
+        assert_eq!(world.authorization.token_requests(), 1);
+        assert_eq!(world.api.requests(), 1 + 2);
+        assert!(world.api.received().iter().all(|sent| sent.authorizations() == 1));
+    }
 }

@@ -17,7 +17,10 @@ use tower_reauth::{
     testing::{AuthorizationServer, Fault, ManualClock},
 };
 
-use crate::support::{Client, World, get, send, send_all, unanswered, unsent};
+use crate::{
+    faulty_store::{FaultyStore, Op},
+    support::{Client, World, get, send, send_all, unanswered, unsent},
+};
 
 /// A source that calls back first.
 struct Recursive<F> {
@@ -289,4 +292,25 @@ async fn requests_sent_while_another_waits_share_its_refresh() {
     assert_eq!(world.authorization.token_requests(), 1);
     // The second was sent once: it knew before sending that the token was dead.
     assert_eq!(world.api.requests(), 1 + 2 + 1);
+}
+
+/// A listener's task may own the last handle of the session, and end when its waker goes.
+#[tokio::test(start_paused = true)]
+async fn a_waker_that_owns_the_last_handle_is_dropped_with_no_lock_held() {
+    let store = FaultyStore::new();
+    let world = World::new();
+    let session = world.builder().store(store.clone()).build().unwrap();
+    let old = session.token().await.unwrap();
+    // Something to tell when the last handle goes.
+    store.fail(Op::Save, usize::MAX);
+    session.refresh_after(&old).await.unwrap();
+    let mut events = session.events();
+    let waker = Waker::from(Arc::new(Inline { session, woken: AtomicUsize::new(0) }));
+    assert_pending!(events.poll_next_unpin(&mut Context::from_waker(&waker)));
+    drop(waker);
+
+    let mut cx = Context::from_waker(Waker::noop());
+    assert_pending!(events.poll_next_unpin(&mut cx));
+
+    assert!(matches!(events.next().await, Some(Event::DroppedInFlight)));
 }

@@ -225,3 +225,23 @@ fn a_request_that_moves_from_a_runtime_that_ended_to_another_is_served() {
     assert_eq!(world.authorization.token_requests(), 2);
     assert_eq!(world.api.requests(), 2);
 }
+
+/// Section 4: what cannot be saved is used all the same.
+#[test]
+fn a_login_where_the_sessions_own_runtime_has_ended_is_used_and_saved_by_close() {
+    let runtime = paused();
+    let (world, store) = (World::new(), UnrulyStore::default());
+    let session =
+        world.builder().store(store.clone()).runtime(runtime.handle().clone()).build().unwrap();
+    let client = world.client(&session);
+    drop(runtime);
+    let tokens = world.authorization.login();
+
+    assert!(block_on(session.login(tokens.clone())).unwrap_err().is_unavailable());
+
+    assert_eq!(session.peek().unwrap(), *tokens.access());
+    assert_eq!(block_on(send(&client, get("/"))).unwrap().status(), 200);
+    block_on(session.close()).unwrap();
+    assert_eq!(block_on(stored(&store.memory)).unwrap().refresh(), tokens.refresh());
+    assert_eq!(world.authorization.token_requests(), 0);
+}

@@ -307,7 +307,7 @@ impl World {
                 self.reached.insert("go");
                 if self.challenged {
                     self.reached.insert("go challenged");
-                    let looks = self.looking && cooling;
+                    let looks = self.looking && paused;
                     assert!(self.flight.is_none() || looks, "the successor is on its way");
                     assert!(paused || (is_admit && told), "a challenged token goes out");
                 } else if is_admit && early && self.flight.is_none() {
@@ -327,6 +327,8 @@ impl World {
                     !alive || self.challenged || newest_seen,
                     "no request waits on a good token"
                 );
+                let looks = is_admit && alive && self.looking && paused;
+                assert!(!looks, "a look at the store holds nobody up who has a token");
                 assert!(!told || (is_admit && alive), "one failure answers everyone");
                 assert!(!refused);
                 self.reached.insert("wait");

@@ -1,0 +1,139 @@
+//! Logouts and what comes about them: a store that does not take them, a neighbour, a login.
+
+use std::time::Duration;
+
+use futures::{future::join, poll};
+use tokio::time::sleep;
+use tower_reauth::Session;
+
+use crate::{
+    faulty_store::{FaultyStore, Op},
+    scripted::{Scripted, pair},
+    support::{ORIGIN, paused},
+};
+
+/// A session that begins with what the store has.
+fn process(source: &Scripted, store: &FaultyStore) -> Session {
+    Session::builder(source.clone()).origin(ORIGIN).store(store.clone()).build().unwrap()
+}
+
+/// A store that an earlier run has left a record in.
+async fn after_a_login() -> FaultyStore {
+    let store = FaultyStore::new();
+    process(&Scripted::new(), &store).login(pair("stored", "first")).await.unwrap();
+    store
+}
+
+/// Section 4: a program may be started for nothing but its logout.
+#[tokio::test(start_paused = true)]
+async fn a_logout_revokes_the_pair_that_this_process_never_read() {
+    let (source, store) = (Scripted::new(), after_a_login().await);
+    process(&source, &store).logout().await.unwrap();
+    assert!(store.is_buried());
+    assert_eq!(source.revoked(), ["stored"]);
+}
+
+/// P6: the record that could not be buried is not taken for another process's login.
+#[tokio::test(start_paused = true)]
+async fn a_logout_of_a_pair_never_read_is_not_undone_by_a_look_up() {
+    let (source, store) = (Scripted::new(), after_a_login().await);
+    let session = process(&source, &store);
+    store.fail(Op::Bury, 3);
+    assert!(session.logout().await.unwrap_err().is_unavailable());
+    let loads = store.calls(Op::Load);
+    sleep(Duration::from_millis(1500)).await;
+    assert!(session.token().await.unwrap_err().is_logged_out());
+    assert!(store.calls(Op::Load) > loads, "it did look");
+
+    sleep(Duration::from_secs(600)).await;
+    assert!(store.is_buried());
+    assert!(session.token().await.unwrap_err().is_logged_out());
+    assert_eq!(source.calls(), 0);
+}
+
+/// P6: what another process makes of the same login is over with it.
+#[tokio::test(start_paused = true)]
+async fn a_logout_that_is_owed_buries_what_a_neighbour_refreshed_since() {
+    let (source, theirs, store) = (Scripted::new(), Scripted::new(), after_a_login().await);
+    let (session, neighbour) = (process(&source, &store), process(&theirs, &store));
+    let token = session.token().await.unwrap();
+    assert_eq!(neighbour.token().await.unwrap(), token);
+    store.fail(Op::Bury, 3);
+    session.logout().await.unwrap_err();
+    neighbour.refresh_after(&token).await.unwrap();
+    assert_eq!(store.refresh().as_deref(), Some("refresh-1"));
+
+    sleep(Duration::from_millis(1200)).await;
+    assert!(session.token().await.unwrap_err().is_logged_out(), "no login, and no news");
+    sleep(Duration::from_secs(600)).await;
+    assert!(store.is_buried());
+    assert!(session.token().await.unwrap_err().is_logged_out());
+    assert!(neighbour.reload().await.unwrap_err().is_logged_out());
+}
+
+/// P6: the last word counts, and a logout says nothing of a login that came after it.
+#[tokio::test(start_paused = true)]
+async fn a_logout_that_is_owed_leaves_a_later_login_elsewhere_alone() {
+    for read in [true, false] {
+        let (source, store) = (Scripted::new(), after_a_login().await);
+        let session = process(&source, &store);
+        if read {
+            session.token().await.unwrap();
+        }
+        store.fail(Op::Bury, 1);
+        session.logout().await.unwrap_err();
+        let neighbour = process(&Scripted::new(), &store);
+        neighbour.login(pair("theirs", "of-login")).await.unwrap();
+
+        sleep(Duration::from_secs(600)).await;
+        assert_eq!(store.refresh().as_deref(), Some("of-login"), "read before: {read}");
+        assert_eq!(session.token().await.unwrap().expose_secret(), "theirs");
+    }
+}
+
+/// P6: the login comes second and has the first turn at the store.
+#[test]
+fn a_login_that_follows_a_logout_at_once_is_not_buried_by_it() {
+    let (source, store) = (Scripted::new(), FaultyStore::new());
+    let (first, second) = (paused(), paused());
+    let session = first.block_on(async {
+        let session = process(&source, &store);
+        session.login(pair("before", "first")).await.unwrap();
+        session
+    });
+    let mut logout = Box::pin(session.logout());
+    // It is asked for, and its task waits for a runtime that stands still.
+    first.block_on(async { assert!(poll!(logout.as_mut()).is_pending()) });
+    assert_eq!(session.peek(), None);
+
+    second.block_on(session.login(pair("login", "of-login"))).unwrap();
+    first.block_on(logout).unwrap();
+
+    assert_eq!(store.refresh().as_deref(), Some("of-login"));
+    assert_eq!(store.calls(Op::Bury), 0);
+    assert_eq!(session.peek().unwrap().expose_secret(), "login");
+    assert_eq!(source.revoked(), ["before"], "the logout was one all the same");
+}
+
+/// P6: the logout has the first turn at a slow store, and buries or fails while the login waits.
+#[tokio::test(start_paused = true)]
+async fn a_login_that_waits_for_a_slow_logout_is_the_one_stored() {
+    for failures in [0, 1] {
+        let (source, store) = (Scripted::new(), after_a_login().await);
+        let session = process(&source, &store);
+        session.token().await.unwrap();
+        store.delay(Op::Bury, Duration::from_secs(2));
+        store.fail(Op::Bury, failures);
+
+        let login = session.login(pair("login", "of-login"));
+        let (logged_out, logged_in) = join(session.logout(), login).await;
+        assert_eq!(logged_out.is_err(), failures == 1);
+        logged_in.unwrap();
+        assert_eq!(session.peek().unwrap().expose_secret(), "login");
+
+        sleep(Duration::from_secs(600)).await;
+        assert_eq!(store.refresh().as_deref(), Some("of-login"), "nothing is owed any more");
+        assert_eq!(store.calls(Op::Bury), 1);
+        assert_eq!(session.token().await.unwrap().expose_secret(), "login");
+    }
+}
