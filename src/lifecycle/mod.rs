@@ -15,9 +15,11 @@
 //!
 //! A ticket can be out in every standing. Login and logout disown it: its holder learns so at the end.
 
+mod decision;
 mod policy;
 #[cfg(test)]
 mod tests;
+mod ticket;
 
 use std::time::Instant;
 
@@ -27,117 +29,11 @@ use crate::{
     error::Kind,
 };
 
-pub(crate) use policy::{Backoff, Brake, Life, Policy};
-
-/// The ordinal of an access token that this session came by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Generation(u64);
-
-/// The ordinal of a ticket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Serial(u64);
-
-/// Where a challenge came from: a hash of origin and path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Endpoint(pub(crate) u64);
-
-/// The right to run the one refresh. It is finished or abandoned, never copied.
-#[derive(Debug)]
-#[must_use = "whoever holds the ticket must finish or abandon it, or all wait for nothing"]
-pub(crate) struct Ticket {
-    serial: Serial,
-    purpose: Purpose,
-}
-
-impl Ticket {
-    pub(crate) fn serial(&self) -> Serial {
-        self.serial
-    }
-
-    pub(crate) fn purpose(&self) -> Purpose {
-        self.purpose
-    }
-}
-
-/// What a ticket was given out for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// Read the store for the first time, then refresh if what it holds is of no use.
-    Load,
-    /// See whether another process has newer tokens; refresh only with those.
-    LookUp,
-    Refresh(Cause),
-    /// Put the tokens of a login in place.
-    Login,
-}
-
-/// Why a refresh runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
-    /// There was no token, or it had expired.
-    Expired,
-    /// The token is about to expire.
-    Early,
-    /// A resource server refused the token.
-    Challenged,
-}
-
-/// What a request, or whoever else needs a token, shall do now.
-#[derive(Debug)]
-pub(crate) enum Decision {
-    /// Go on with the token of this generation.
-    Go(Generation),
-    /// Go on with it, and run a refresh beside.
-    GoAndRefresh(Generation, Ticket),
-    /// Run a refresh, and wait for it.
-    Refresh(Ticket),
-    /// Wait for the one that runs.
-    Wait(Serial),
-    Fail(RefreshError),
-}
-
-/// How a ticket was used up.
-#[derive(Clone, Debug)]
-pub(crate) enum Outcome {
-    /// An access token that was not held before.
-    Fresh(Life),
-    /// One that somebody else fetched, for reasons of their own.
-    Adopted(Life),
-    /// The access token that is held already.
-    Same(Life),
-    /// A new access token that has expired already.
-    ExpiredOnArrival,
-    /// A look-up found nothing new.
-    Unchanged,
-    Failed(RefreshError),
-    /// Only a login helps.
-    Over(RefreshError),
-}
-
-/// What became of an outcome.
-#[derive(Debug)]
-pub(crate) enum Settled {
-    /// A login or a logout came first: the outcome must not be used.
-    Disowned,
-    Published,
-    /// Nothing to tell.
-    Quiet,
-    Failed(RefreshError),
-    Over(RefreshError),
-}
-
-/// What the snapshot of the newest token says until the machine is asked again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Outlook {
-    pub(crate) generation: Generation,
-    pub(crate) dead_at: Option<Deadline>,
-    /// The refresh that brought it began after a server had refused its predecessor.
-    pub(crate) answers_challenge: bool,
-    /// Until here a request may go out without asking.
-    pub(crate) calm_until: Deadline,
-    /// Some endpoint refused it right after it was fetched.
-    pub(crate) is_refused: bool,
-}
+pub(crate) use self::{
+    decision::{Decision, Endpoint, Generation, Outcome, Outlook, Settled},
+    policy::{Backoff, Brake, Life, Policy},
+    ticket::{Cause, Purpose, Serial, Ticket},
+};
 
 #[derive(Debug)]
 struct Token {
