@@ -8,29 +8,33 @@ pub(crate) mod gate;
 mod holding;
 mod look;
 mod owed;
+mod seam;
+mod select;
 mod settings;
 mod shared;
 mod status;
+mod unsaved;
 mod waiting;
 
-use std::{fmt, sync::Arc, task::Poll};
+use std::{fmt, sync::Arc};
 
-use http::{Request, header};
-
-pub(crate) use self::waiting::Waiting;
 pub use self::{
     builder::{BuildError, SessionBuilder},
     events::{Event, Events, RefreshCause},
+    select::SelectSession,
     settings::AmbiguousPolicy,
     status::Status,
+    unsaved::Unsaved,
 };
 use self::{flight::Flight, gate::Place, holding::Owed, shared::Shared};
+pub(crate) use self::{
+    seam::{Seen, poll_once},
+    waiting::Waiting,
+};
 use crate::{
     AccessToken, RefreshError, StoreError, TokenSet, TokenSource,
-    auth::{Attached, may_carry},
     error::Kind,
-    extension::SessionId,
-    lifecycle::{Decision, Endpoint, Generation, Outlook},
+    lifecycle::{Decision, Generation},
 };
 
 /// One session with one authorization server: a cheap handle that both layers and the program share.
@@ -60,21 +64,6 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct Session(Arc<Handle>);
-
-/// What a request knows of the token that it goes out with, or of an older one.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Seen {
-    pub(crate) generation: Generation,
-    /// Some endpoint refused it right after it was fetched.
-    pub(crate) is_refused: bool,
-}
-
-impl Seen {
-    #[inline]
-    fn of(outlook: &Outlook) -> Self {
-        Self { generation: outlook.generation, is_refused: outlook.is_refused }
-    }
-}
 
 /// What all handles share, apart from what flights hold on to: dropped with the last handle.
 struct Handle {
@@ -321,97 +310,6 @@ impl Session {
     fn shared(&self) -> &Arc<Shared> {
         &self.0.shared
     }
-
-    /// Whether this request is the session's business: it goes to an allowed origin, carries no
-    /// credentials of its own, and did not ask to be left alone.
-    #[inline]
-    pub(crate) fn concerns<B>(&self, request: &Request<B>) -> bool {
-        may_carry(request, &self.shared().origins)
-            && !request.headers().contains_key(header::AUTHORIZATION)
-    }
-
-    /// Write the newest token into a request that is the session's business.
-    #[inline]
-    pub(crate) fn attach<B>(&self, request: &mut Request<B>) -> Attached {
-        let shared = self.shared();
-        let id = Some(shared.id());
-        if !may_carry(request, &shared.origins) {
-            return Attached::No(id);
-        }
-        Attached::to(request, id, || {
-            let now = shared.clock.now();
-            let snapshot = shared.gate.snapshot();
-            let held = snapshot.as_ref().filter(|held| !held.is_dead(&now))?;
-            Some(held.header.clone())
-        })
-    }
-
-    pub(crate) fn id(&self) -> SessionId {
-        self.shared().id()
-    }
-
-    /// The token that can be attached without asking.
-    #[inline]
-    pub(crate) fn calm(&self) -> Option<Seen> {
-        let shared = self.shared();
-        let snapshot = shared.gate.snapshot();
-        let held = snapshot.as_ref()?;
-        held.is_calm(&shared.clock.now()).then(|| Seen::of(&held.outlook))
-    }
-
-    /// The newest token, dead or alive.
-    #[inline]
-    pub(crate) fn newest(&self) -> Option<Seen> {
-        Some(Seen::of(&self.shared().gate.snapshot().as_ref()?.outlook))
-    }
-
-    /// Whether the token of this generation, if it is still the newest, was fetched because its
-    /// predecessor had been refused.
-    pub(crate) fn answers_challenge(&self, generation: Generation) -> bool {
-        let snapshot = self.shared().gate.snapshot();
-        let outlook = snapshot.as_ref().map(|held| held.outlook);
-        outlook.is_some_and(|it| it.generation == generation && it.answers_challenge)
-    }
-
-    pub(crate) fn waiting(&self) -> Waiting {
-        Waiting::new(self.shared().clone())
-    }
-
-    /// A token was refused, and nobody waits for the next one.
-    pub(crate) fn challenge_beside(&self, seen: Generation, endpoint: Endpoint) {
-        let shared = self.shared();
-        let now = shared.clock.now();
-        let decision =
-            shared.gate.ask(&now, |state| state.life.challenge_unkept(seen, endpoint, &now));
-        if let Decision::Refresh(ticket) | Decision::GoAndRefresh(_, ticket) = decision {
-            // Without a runtime the next request says so.
-            let _ = shared.launch(ticket);
-        }
-    }
-
-    pub(crate) fn refused(&self, generation: Generation, endpoint: Endpoint) {
-        let now = self.shared().clock.now();
-        self.shared().gate.ask(&now, |state| state.life.refused(generation, endpoint, &now));
-    }
-
-    pub(crate) fn accepted(&self) {
-        let now = self.shared().clock.now();
-        self.shared().gate.ask(&now, |state| state.life.accepted());
-    }
-
-    pub(crate) fn accepted_at(&self, generation: Generation, endpoint: Endpoint) {
-        let now = self.shared().clock.now();
-        self.shared().gate.ask(&now, |state| state.life.accepted_at(generation, endpoint));
-    }
-
-    pub(crate) fn tell(&self, event: Event) {
-        self.shared().tell(event);
-    }
-
-    #[cfg(feature = "redirect")]
-    pub(crate) fn origins(&self) -> &crate::Origins {
-        &self.shared().origins
-    }
 }
 
 /// Run on a task of its own, so that it goes on when the caller goes away.
@@ -443,60 +341,4 @@ impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").field("status", &self.status()).finish_non_exhaustive()
     }
-}
-
-/// What the store was not told when a session was closed.
-#[derive(Debug)]
-pub struct Unsaved {
-    tokens: Option<TokenSet>,
-    error: StoreError,
-}
-
-impl Unsaved {
-    /// The tokens that are not in the store, for the program to keep. `None`: it is a tombstone that is
-    /// missing.
-    #[must_use]
-    pub fn tokens(&self) -> Option<&TokenSet> {
-        self.tokens.as_ref()
-    }
-}
-
-impl fmt::Display for Unsaved {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.tokens {
-            Some(_) => "the newest tokens could not be saved; keep them, or log in again next time",
-            None => "the logout could not be saved; another process may still use the record",
-        })
-    }
-}
-
-impl std::error::Error for Unsaved {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.error)
-    }
-}
-
-/// Finds the session that a request belongs to.
-///
-/// [`Session`] finds itself. Sealed while its shape is young.
-pub trait SelectSession: Clone + sealed::Sealed {
-    /// The session of this request, by what its head says. `None`: the request is nobody's.
-    fn select<B>(&self, request: &Request<B>) -> Option<&Session>;
-}
-
-impl SelectSession for Session {
-    #[inline]
-    fn select<B>(&self, _: &Request<B>) -> Option<&Session> {
-        Some(self)
-    }
-}
-
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for super::Session {}
-}
-
-/// Ready at once: a poll that needs no waker.
-pub(crate) fn poll_once<T>(poll: impl FnOnce(&mut std::task::Context<'_>) -> Poll<T>) -> Poll<T> {
-    poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
 }
