@@ -1,11 +1,10 @@
 //! The only readings of time: a monotonic and a wall clock, read together.
 
+#[cfg(feature = "test-util")]
+mod stepped;
+
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
     time::{Duration, Instant, SystemTime},
 };
 
@@ -80,13 +79,8 @@ impl Deadline {
 /// Default: the system's clocks.
 #[derive(Clone, Default)]
 pub struct Clock {
-    stepped: Option<Arc<Stepped>>,
-}
-
-/// A wall clock that follows the monotonic one, apart from the steps it was told to take.
-struct Stepped {
-    start: Now,
-    offset_nanos: AtomicI64,
+    #[cfg(feature = "test-util")]
+    stepped: Option<std::sync::Arc<stepped::Stepped>>,
 }
 
 impl Clock {
@@ -99,41 +93,28 @@ impl Clock {
     #[inline]
     pub(crate) fn now(&self) -> Now {
         let mono = monotonic();
-        let wall = match &self.stepped {
+        Now { mono, wall: self.wall(mono) }
+    }
+
+    #[cfg(not(feature = "test-util"))]
+    #[inline]
+    fn wall(&self, _: Instant) -> SystemTime {
+        system_wall()
+    }
+
+    #[cfg(feature = "test-util")]
+    #[inline]
+    fn wall(&self, mono: Instant) -> SystemTime {
+        match &self.stepped {
             None => system_wall(),
             Some(stepped) => stepped.wall(mono),
-        };
-        Now { mono, wall }
-    }
-
-    /// A wall clock of its own that starts at `wall` and is stepped by [`Clock::step`].
-    #[cfg_attr(not(any(test, feature = "test-util")), allow(unused))]
-    pub(crate) fn stepped(wall: SystemTime) -> Self {
-        let start = Now { mono: monotonic(), wall };
-        Self { stepped: Some(Arc::new(Stepped { start, offset_nanos: AtomicI64::new(0) })) }
-    }
-
-    /// Step the wall clock by `nanos`, backward if negative. The system's clock is not stepped.
-    #[cfg_attr(not(any(test, feature = "test-util")), allow(unused))]
-    pub(crate) fn step(&self, nanos: i64) {
-        if let Some(stepped) = &self.stepped {
-            stepped.offset_nanos.fetch_add(nanos, Ordering::Relaxed);
         }
     }
 }
 
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.stepped.is_some() { "Clock(manual)" } else { "Clock(system)" })
-    }
-}
-
-impl Stepped {
-    fn wall(&self, mono: Instant) -> SystemTime {
-        let wall = self.start.wall + mono.saturating_duration_since(self.start.mono);
-        let offset = self.offset_nanos.load(Ordering::Relaxed);
-        let step = Duration::from_nanos(offset.unsigned_abs());
-        if offset < 0 { wall.checked_sub(step) } else { wall.checked_add(step) }.unwrap_or(wall)
+        f.write_str("Clock")
     }
 }
 

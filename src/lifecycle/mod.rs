@@ -15,11 +15,13 @@
 //!
 //! A ticket can be out in every standing. Login and logout disown it: its holder learns so at the end.
 
+mod decision;
 mod policy;
 #[cfg(test)]
 mod tests;
+mod ticket;
 
-use std::{mem, time::Instant};
+use std::time::Instant;
 
 use crate::{
     RefreshError,
@@ -27,113 +29,11 @@ use crate::{
     error::Kind,
 };
 
-pub(crate) use policy::{Backoff, Brake, Life, Policy};
-
-/// The ordinal of an access token that this session came by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Generation(u64);
-
-/// The ordinal of a ticket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Serial(u64);
-
-/// Where a challenge came from: a hash of origin and path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Endpoint(pub(crate) u64);
-
-/// The right to run the one refresh. It is finished or abandoned, never copied.
-#[derive(Debug)]
-#[must_use = "whoever holds the ticket must finish or abandon it, or all wait for nothing"]
-pub(crate) struct Ticket {
-    serial: Serial,
-    purpose: Purpose,
-}
-
-impl Ticket {
-    pub(crate) fn serial(&self) -> Serial {
-        self.serial
-    }
-
-    pub(crate) fn purpose(&self) -> Purpose {
-        self.purpose
-    }
-}
-
-/// What a ticket was given out for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// Read the store for the first time, then refresh if what it holds is of no use.
-    Load,
-    /// See whether another process has newer tokens; refresh only with those.
-    LookUp,
-    Refresh(Cause),
-    /// Put the tokens of a login in place.
-    Login,
-}
-
-/// Why a refresh runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
-    /// There was no token, or it had expired.
-    Expired,
-    /// The token is about to expire.
-    Early,
-    /// A resource server refused the token.
-    Challenged,
-}
-
-/// What a request, or whoever else needs a token, shall do now.
-#[derive(Debug)]
-pub(crate) enum Decision {
-    /// Go on with the token of this generation.
-    Go(Generation),
-    /// Go on with it, and run a refresh beside.
-    GoAndRefresh(Generation, Ticket),
-    /// Run a refresh, and wait for it.
-    Refresh(Ticket),
-    /// Wait for the one that runs.
-    Wait(Serial),
-    Fail(RefreshError),
-}
-
-/// How a ticket was used up.
-#[derive(Clone, Debug)]
-pub(crate) enum Outcome {
-    /// An access token that was not held before.
-    Fresh(Life),
-    /// The access token that is held already.
-    Same(Life),
-    /// A new access token that has expired already.
-    ExpiredOnArrival,
-    /// A look-up found nothing new.
-    Unchanged,
-    Failed(RefreshError),
-    /// Only a login helps.
-    Over(RefreshError),
-}
-
-/// What became of an outcome.
-#[derive(Debug)]
-pub(crate) enum Settled {
-    /// A login or a logout came first: the outcome must not be used.
-    Disowned,
-    Published,
-    /// Nothing to tell.
-    Quiet,
-    Failed(RefreshError),
-    Over(RefreshError),
-}
-
-/// What the snapshot of the newest token says until the machine is asked again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Outlook {
-    pub(crate) generation: Generation,
-    pub(crate) dead_at: Option<Deadline>,
-    /// The refresh that brought it began after a server had refused its predecessor.
-    pub(crate) answers_challenge: bool,
-    /// Until here a request may go out without asking.
-    pub(crate) calm_until: Deadline,
-}
+pub(crate) use self::{
+    decision::{Decision, Endpoint, Generation, Outcome, Outlook, Settled},
+    policy::{Backoff, Brake, Life, Policy},
+    ticket::{Cause, Purpose, Serial, Ticket},
+};
 
 #[derive(Debug)]
 struct Token {
@@ -146,8 +46,6 @@ struct Token {
     /// Endpoints that refused it on the very replay it was fetched for: their word is about
     /// themselves, not about the token.
     refused_by: Vec<Endpoint>,
-    /// Endpoints that challenged its predecessor.
-    minted_for: Vec<Endpoint>,
 }
 
 /// How many endpoints are remembered for one token.
@@ -178,12 +76,8 @@ pub(crate) struct Lifecycle {
     /// The store was read, or a login made that needless.
     loaded: bool,
     token: Option<Token>,
-    /// Endpoints that challenged it.
-    challengers: Vec<Endpoint>,
     newest: Generation,
-    flight: Option<Serial>,
-    /// The last ticket was for a look at the store.
-    looking: bool,
+    flight: Option<(Serial, Purpose)>,
     last_ticket: Serial,
     /// The newest flight that failed: its waiters get its error, however late they are polled.
     failed: Option<(Serial, RefreshError)>,
@@ -202,10 +96,8 @@ impl Lifecycle {
             standing: Standing::Ready,
             loaded: false,
             token: None,
-            challengers: Vec::new(),
             newest: Generation(0),
             flight: None,
-            looking: false,
             last_ticket: Serial(0),
             failed: None,
             failures: 0,
@@ -221,10 +113,8 @@ impl Lifecycle {
         let Some((generation, challenged, early)) = self.alive(now) else {
             return self.without_token(waited, now);
         };
-        if let Some(serial) = self.flight {
-            // A look at the store is waited for by whoever asked for it, not by those that may go out.
-            let paused = self.looking && self.may_not_refresh(challenged, now);
-            let waits = challenged && !paused;
+        if let Some(serial) = self.flight() {
+            let waits = challenged && !self.looks_while_paused(now);
             return if waits { Decision::Wait(serial) } else { Decision::Go(generation) };
         }
         // A challenged token is better than none: one endpoint that refuses everything must not stop
@@ -274,9 +164,6 @@ impl Lifecycle {
                 if let Some(token) = &mut self.token {
                     token.challenged = true;
                 }
-                if let Some(endpoint) = endpoint {
-                    remember(&mut self.challengers, endpoint);
-                }
                 self.renew(Cause::Challenged, waited, now)
             }
             _ => match alive {
@@ -299,7 +186,10 @@ impl Lifecycle {
         // would never be braked.
         self.count_fruitless(generation, now);
         if let Some(token) = self.token.as_mut().filter(|token| token.generation == generation) {
-            remember(&mut token.refused_by, endpoint);
+            let refused_by = &mut token.refused_by;
+            if refused_by.len() < ENDPOINTS_KEPT && !refused_by.contains(&endpoint) {
+                refused_by.push(endpoint);
+            }
         }
     }
 
@@ -312,7 +202,7 @@ impl Lifecycle {
         now: &Now,
     ) -> Decision {
         let token = self.token.as_ref().filter(|token| token.generation == seen);
-        if token.is_some_and(|token| token.minted_for.contains(&endpoint)) {
+        if token.is_some_and(|token| token.purpose == Purpose::Refresh(Cause::Challenged)) {
             self.count_fruitless(seen, now);
         }
         self.challenge(seen, Some(endpoint), None, now)
@@ -331,12 +221,19 @@ impl Lifecycle {
         self.brake.reset();
     }
 
+    /// An endpoint took the token of `generation`: what it says of that from now on is news again.
+    pub(crate) fn accepted_at(&mut self, generation: Generation, endpoint: Endpoint) {
+        if let Some(token) = self.token.as_mut().filter(|token| token.generation == generation) {
+            token.refused_by.retain(|refused| *refused != endpoint);
+        }
+    }
+
     /// The program asks for a look at the store, whether one is due or not.
     pub(crate) fn reload(&mut self) -> Decision {
         if self.closed {
             return Decision::Fail(RefreshError::new(Kind::Closed));
         }
-        match self.flight {
+        match self.flight() {
             Some(serial) => Decision::Wait(serial),
             None if self.loaded => Decision::Refresh(self.issue(Purpose::LookUp)),
             None => Decision::Refresh(self.issue(Purpose::Load)),
@@ -350,7 +247,7 @@ impl Lifecycle {
 
     /// Whether this ticket still counts: no login and no logout has taken it away.
     pub(crate) fn owns(&self, ticket: &Ticket) -> bool {
-        self.flight == Some(ticket.serial)
+        self.flight() == Some(ticket.serial)
     }
 
     pub(crate) fn log_out(&mut self, now: &Now) {
@@ -383,6 +280,10 @@ impl Lifecycle {
                     self.brake.count(&self.policy, now);
                     return self.cool(&ticket, RefreshError::new(Kind::ExpiredToken), now);
                 }
+                Settled::Published
+            }
+            Outcome::Adopted(life) => {
+                self.install(Purpose::LookUp, life);
                 Settled::Published
             }
             Outcome::Same(life) => {
@@ -424,7 +325,7 @@ impl Lifecycle {
     }
 
     pub(crate) fn flight(&self) -> Option<Serial> {
-        self.flight
+        self.flight.map(|(serial, _)| serial)
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -466,9 +367,10 @@ impl Lifecycle {
         let dead_at = token.life.dead_at;
         let end = dead_at.unwrap_or_else(|| Deadline::far(now));
         let pause = self.cooling_until(now).into_iter().chain(self.braked_until(token, now)).max();
-        let calm_until = if self.flight.is_some() && token.challenged {
+        let renews = self.flight.is_some() && !self.looks_while_paused(now);
+        let calm_until = if renews && token.challenged {
             Deadline::passed_at(now)
-        } else if self.closed || self.flight.is_some() {
+        } else if self.closed || (self.flight.is_some() && !token.challenged) {
             end
         } else {
             let due = match token.life.early_at {
@@ -485,7 +387,14 @@ impl Lifecycle {
             }
         };
         let answers_challenge = token.purpose == Purpose::Refresh(Cause::Challenged);
-        Some(Outlook { generation: token.generation, dead_at, answers_challenge, calm_until })
+        let is_refused = !token.refused_by.is_empty();
+        let generation = token.generation;
+        Some(Outlook { generation, dead_at, answers_challenge, calm_until, is_refused })
+    }
+
+    /// Only the request that asked for a look waits for it: the others have a token to go out with.
+    fn looks_while_paused(&self, now: &Now) -> bool {
+        matches!(self.flight, Some((_, Purpose::LookUp))) && self.may_not_refresh(true, now)
     }
 
     fn alive(&self, now: &Now) -> Option<(Generation, bool, bool)> {
@@ -503,7 +412,7 @@ impl Lifecycle {
 
     /// A newer token is needed: join the refresh that runs, begin one, or say why not.
     fn renew(&mut self, cause: Cause, waited: Option<Serial>, now: &Now) -> Decision {
-        if let Some(serial) = self.flight {
+        if let Some(serial) = self.flight() {
             return Decision::Wait(serial);
         }
         let blocked = match &self.standing {
@@ -531,8 +440,7 @@ impl Lifecycle {
 
     fn issue(&mut self, purpose: Purpose) -> Ticket {
         self.last_ticket = Serial(self.last_ticket.0 + 1);
-        self.flight = Some(self.last_ticket);
-        self.looking = purpose == Purpose::LookUp;
+        self.flight = Some((self.last_ticket, purpose));
         Ticket { serial: self.last_ticket, purpose }
     }
 
@@ -544,7 +452,6 @@ impl Lifecycle {
             purpose,
             challenged: false,
             refused_by: Vec::new(),
-            minted_for: mem::take(&mut self.challengers),
         });
         self.standing = Standing::Ready;
         self.failed = None;
@@ -581,7 +488,6 @@ impl Lifecycle {
     fn begin_anew(&mut self) {
         self.brake.reset();
         self.refused_up_to = self.newest;
-        self.challengers.clear();
     }
 
     fn space_look_ups(&mut self, now: &Now) {
@@ -607,11 +513,5 @@ impl Lifecycle {
 
     fn failed_for(&self, waited: Option<Serial>) -> bool {
         waited.is_some() && self.failed.as_ref().map(|(serial, _)| *serial) == waited
-    }
-}
-
-fn remember(endpoints: &mut Vec<Endpoint>, endpoint: Endpoint) {
-    if endpoints.len() < ENDPOINTS_KEPT && !endpoints.contains(&endpoint) {
-        endpoints.push(endpoint);
     }
 }

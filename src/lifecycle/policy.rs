@@ -7,11 +7,14 @@ use crate::clock::{Deadline, Now};
 /// The settings that the lifecycle decides by.
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
-    /// How long before its expiry a token counts as expired, at most a tenth of its lifetime.
+    /// How long before its expiry a token counts as expired, at most this part of its lifetime.
     pub(crate) leeway: Duration,
+    pub(crate) leeway_fraction: f64,
     /// The part of the lifetime, at its end, in which a refresh runs beside the requests.
     pub(crate) early_fraction: f64,
     pub(crate) early_most: Duration,
+    /// By which part of its length the early window may begin earlier.
+    pub(crate) jitter: f64,
     pub(crate) cool_down: Backoff,
     pub(crate) retry_after_most: Duration,
     pub(crate) brake_after: usize,
@@ -29,8 +32,10 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             leeway: Duration::from_secs(10),
+            leeway_fraction: 0.1,
             early_fraction: 0.2,
             early_most: Duration::from_secs(5 * 60),
+            jitter: 1.0 / 3.0,
             cool_down: Backoff { first: Duration::from_secs(1), most: Duration::from_secs(60) },
             retry_after_most: Duration::from_secs(60 * 60),
             brake_after: 5,
@@ -61,13 +66,13 @@ impl Life {
 
     /// A token that expires at `expiry` and lives, or lived when it was new, for `lifetime`.
     ///
-    /// `jitter` is between 0 and 1, drawn once for each token: it moves the early window forward by up
-    /// to a third of its length, so that clients that started together do not refresh together.
+    /// `jitter` is between 0 and 1, drawn once for each token: it moves the early window forward, so that clients that started together do not refresh together.
     pub(crate) fn new(policy: &Policy, expiry: Deadline, lifetime: Duration, jitter: f64) -> Self {
-        let leeway = policy.leeway.min(lifetime / 10);
-        let window =
-            lifetime.mul_f64(policy.early_fraction.clamp(0.0, 0.375)).min(policy.early_most);
-        let early = window + window.mul_f64(jitter.clamp(0.0, 1.0) / 3.0);
+        let leeway = policy.leeway.min(lifetime.mul_f64(fraction(policy.leeway_fraction, 0.5)));
+        let window = lifetime.mul_f64(fraction(policy.early_fraction, 0.5)).min(policy.early_most);
+        let earlier = window.mul_f64(fraction(jitter, 1.0) * fraction(policy.jitter, 1.0));
+        // However wide the window is, half of the lifetime is not spent refreshing.
+        let early = (window + earlier).min(lifetime / 2);
         let dead_at = expiry.before(leeway);
         Self { dead_at: Some(dead_at), early_at: Some(expiry.before(early.max(leeway))) }
     }
@@ -88,6 +93,11 @@ impl Life {
             _ => other,
         }
     }
+}
+
+/// A part between nothing and `most`; what is no number is nothing.
+fn fraction(part: f64, most: f64) -> f64 {
+    if part > 0.0 { part.min(most) } else { 0.0 }
 }
 
 /// Counts refreshes that did not help, within a window of time.

@@ -1,10 +1,10 @@
-//! Every default, and its reason. All of them can be set.
+//! Every default, and its reason. All that have a name here can be set.
 //!
 //! | setting | default | why |
 //! |---|---|---|
-//! | [`expiry_leeway`](crate::SessionBuilder::expiry_leeway) | 10 s, at most 10 % of the lifetime | a request takes time to arrive, and clocks differ; a token of 30 s must not spend its life expired |
+//! | [`expiry_leeway`](crate::SessionBuilder::expiry_leeway), [its fraction](crate::SessionBuilder::expiry_leeway_fraction) | 10 s, at most 10 % of the lifetime | a request takes time to arrive, and clocks differ; a token of 30 s must not spend its life expired |
 //! | [`early_window`](crate::SessionBuilder::early_window) | last 20 % of the lifetime, at most 5 min | long enough for a token endpoint to be down and come back unnoticed |
-//! | its jitter | up to a third of the window, earlier only | clients that started together do not refresh together; never before half of the lifetime |
+//! | [`early_jitter`](crate::SessionBuilder::early_jitter) | up to a third of the window, earlier only | clients that started together do not refresh together; never before half of the lifetime |
 //! | [`patience`](crate::SessionBuilder::patience) | 10 s | a request that waits longer is better told so; the refresh goes on |
 //! | [`answer_timeout`](crate::SessionBuilder::answer_timeout) | 30 s | an answer that comes late still has the only good refresh token in it |
 //! | [`refresh_timeout`](crate::SessionBuilder::refresh_timeout) | 60 s | somebody else may try then |

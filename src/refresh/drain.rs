@@ -9,7 +9,10 @@ use std::{
 
 use bytes::Buf;
 use http_body::Body;
-use tokio::{runtime::Handle, time::Sleep};
+use tokio::{
+    runtime::{Handle, Id},
+    time::Sleep,
+};
 
 /// The most that is read of it.
 const BYTES: usize = 64 * 1024;
@@ -19,7 +22,7 @@ const PATIENCE: Duration = Duration::from_millis(50);
 pub(super) struct Drain<R> {
     body: Pin<Box<R>>,
     left: usize,
-    patience: Option<Pin<Box<Sleep>>>,
+    patience: Option<(Id, Pin<Box<Sleep>>)>,
 }
 
 impl<R: Body> Drain<R> {
@@ -43,10 +46,14 @@ impl<R: Body> Drain<R> {
                 Poll::Pending => break,
             }
         }
-        if self.patience.is_none() && Handle::try_current().is_err() {
+        let Ok(runtime) = Handle::try_current() else { return Poll::Ready(()) };
+        let (of, patience) = self
+            .patience
+            .get_or_insert_with(|| (runtime.id(), Box::pin(tokio::time::sleep(PATIENCE))));
+        // The timer of a runtime that ended would panic; a request that moved has waited enough.
+        if *of != runtime.id() {
             return Poll::Ready(());
         }
-        let patience = || Box::pin(tokio::time::sleep(PATIENCE));
-        self.patience.get_or_insert_with(patience).as_mut().poll(cx)
+        patience.as_mut().poll(cx)
     }
 }

@@ -33,8 +33,7 @@ use crate::{
     Verdict,
     error::Kind,
     extension::Unattached,
-    lifecycle::Generation,
-    session::{Waiting, poll_once},
+    session::{Seen, Waiting, poll_once},
 };
 
 /// How often a request is admitted again because its token ran out between the layers.
@@ -82,8 +81,8 @@ struct Attempt<S, B, C> {
     classify: C,
     limits: Limits,
     outgoing: Outgoing<B>,
-    /// The generation that was newest just before the request was sent.
-    seen: Option<Generation>,
+    /// The token that was newest just before the request was sent.
+    seen: Option<Seen>,
     admissions: u8,
     refreshed_replays: u8,
     replays: u8,
@@ -97,8 +96,8 @@ enum Next<F, B, R> {
     Wait(Box<Wait<B, R>>),
 }
 
-/// A first state, the service for what comes after it, and the generation that the request goes out with.
-type Asked<F, S, B, R> = (State<F, Wait<B, R>>, S, Option<Generation>);
+/// A first state, the service for what comes after it, and the token that the request goes out with.
+type Asked<F, S, B, R> = (State<F, Wait<B, R>>, S, Option<Seen>);
 
 impl<S, B, R, C> ResponseFuture<S, B, R, C>
 where
@@ -151,8 +150,9 @@ where
         request: Request<ReplayBody<B>>,
     ) -> Asked<S::Future, S, B, R> {
         let mut waiting = session.waiting();
-        if let Poll::Ready(Ok(generation)) = poll_once(|cx| waiting.poll_admitted(cx)) {
-            return (State::Sending { future: ready.call(request) }, ready, Some(generation));
+        if let Poll::Ready(Ok(_)) = poll_once(|cx| waiting.poll_admitted(cx)) {
+            let seen = session.newest();
+            return (State::Sending { future: ready.call(request) }, ready, seen);
         }
         // A permit held by a waiter is a permit that nobody can use. An error is there again when the
         // future is polled.
@@ -184,17 +184,28 @@ where
             verdict => {
                 if let Verdict::StepUp(challenge) = verdict {
                     self.session.tell(Event::StepUpRequired(challenge));
-                } else if self.refreshed_replays > 0 {
-                    self.session.accepted();
+                } else if !response.status().is_server_error() {
+                    self.accepted();
                 }
                 Next::Return(response)
             }
         }
     }
 
+    /// The answer says that the token was good.
+    #[inline]
+    fn accepted(&self) {
+        if self.refreshed_replays > 0 {
+            self.session.accepted();
+        }
+        if let Some(Seen { generation, is_refused: true }) = self.seen {
+            self.session.accepted_at(generation, self.outgoing.endpoint());
+        }
+    }
+
     #[cold]
     fn challenged(&mut self, mut response: Response<R>) -> Next<S::Future, B, R> {
-        let Some(seen) = self.seen else { return Next::Return(response) };
+        let Some(Seen { generation: seen, .. }) = self.seen else { return Next::Return(response) };
         let endpoint = self.outgoing.endpoint();
         let Limits { refreshed_replays, replays, .. } = self.limits;
         if self.refreshed_replays > 0 && self.refreshed_replays >= refreshed_replays {
@@ -266,7 +277,9 @@ where
                     }
                 }
                 Wait::Renewing { waiting, .. } => {
-                    let Some(seen) = self.seen else { return Poll::Pending };
+                    let Some(Seen { generation: seen, .. }) = self.seen else {
+                        return Poll::Pending;
+                    };
                     let endpoint = Some(self.outgoing.endpoint());
                     let renewed = ready!(waiting.poll_renewed(seen, endpoint, cx));
                     let waited = waiting.waited();
@@ -299,7 +312,7 @@ where
                 Wait::Readying { request } => {
                     // Read just before the send: `Auth` attaches this token or a newer one, so a
                     // challenge is never held against a token that the request did not carry.
-                    self.seen = self.session.generation();
+                    self.seen = self.session.newest();
                     return Poll::Ready(Next::Send(self.service.call(request)));
                 }
                 Wait::Renewing { .. } | Wait::Moving => return Poll::Pending,

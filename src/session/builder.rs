@@ -126,7 +126,8 @@ impl SessionBuilder {
         self
     }
 
-    /// How long before its expiry a token counts as expired; never more than a tenth of its lifetime.
+    /// How long before its expiry a token counts as expired, but never more than the
+    /// [fraction](Self::expiry_leeway_fraction) of its lifetime.
     ///
     /// Default: 10 s.
     pub fn expiry_leeway(mut self, leeway: Duration) -> Self {
@@ -134,15 +135,30 @@ impl SessionBuilder {
         self
     }
 
-    /// In which last part of a token's lifetime a refresh runs beside the requests: `fraction` of it (at
-    /// most 0.375), and at most `limit`. A jitter, drawn once for each token, starts it up to a third
-    /// earlier.
+    /// The part of its lifetime, at its end, that a token counts as expired at most: between 0 and 0.5.
+    ///
+    /// Default: 0.1.
+    pub fn expiry_leeway_fraction(mut self, fraction: f64) -> Self {
+        self.settings.policy.leeway_fraction = fraction;
+        self
+    }
+
+    /// In which last part of a token's lifetime a refresh runs beside the requests: `fraction` of it, at
+    /// most 0.5, and at most `limit`.
     ///
     /// Default: 0.2, and 5 min.
     pub fn early_window(mut self, fraction: f64, limit: Duration) -> Self {
-        // NaN compares false, and is no fraction.
-        self.settings.policy.early_fraction = if fraction > 0.0 { fraction } else { 0.0 };
+        self.settings.policy.early_fraction = fraction;
         self.settings.policy.early_most = limit;
+        self
+    }
+
+    /// By which part of its length, between 0 and 1, the early window may begin earlier. How much is
+    /// drawn once for each token. It never begins before half of the lifetime.
+    ///
+    /// Default: a third.
+    pub fn early_jitter(mut self, fraction: f64) -> Self {
+        self.settings.policy.jitter = fraction;
         self
     }
 
@@ -170,8 +186,8 @@ impl SessionBuilder {
         self
     }
 
-    /// How often one refresh tries where nothing can have been spent (at least once), with exponential
-    /// delays from `first`, fully jittered.
+    /// How often one refresh tries where nothing can have been spent (at least once), with delays from
+    /// `first`, doubling up to 5 s, fully jittered.
     ///
     /// Default: 3 attempts, from 200 ms.
     pub fn attempts(mut self, attempts: u32, first: Duration) -> Self {
@@ -311,5 +327,83 @@ impl error::Error for BuildError {
             Self::NoOrigin => None,
             Self::Origin(error) => Some(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Held, RefreshError, source_fn};
+
+    fn builder() -> SessionBuilder {
+        Session::builder(source_fn(|_: Held| async { Err(RefreshError::transient()) }))
+    }
+
+    #[test]
+    fn the_defaults_are_those_that_the_manual_gives() {
+        let settings = builder().settings;
+        let seconds = Duration::from_secs;
+        let policy = &settings.policy;
+        assert_eq!((policy.leeway, policy.leeway_fraction), (seconds(10), 0.1));
+        assert_eq!((policy.early_fraction, policy.early_most), (0.2, seconds(300)));
+        assert_eq!(policy.jitter, 1.0 / 3.0);
+        assert_eq!((settings.patience, settings.answer), (seconds(10), seconds(30)));
+        assert_eq!((settings.flight, settings.revoke), (seconds(60), seconds(10)));
+        assert_eq!((settings.attempts, settings.retry.first), (3, Duration::from_millis(200)));
+        assert_eq!((policy.cool_down.first, policy.cool_down.most), (seconds(1), seconds(60)));
+        assert_eq!(policy.retry_after_most, seconds(3600));
+        assert_eq!((policy.brake_after, policy.brake_window), (5, seconds(30)));
+        assert_eq!((settings.owed.first, settings.owed.most), (seconds(1), seconds(60)));
+        assert_eq!((settings.store, settings.owed_for), (seconds(5), seconds(900)));
+        assert_eq!(settings.ambiguous, AmbiguousPolicy::RetryOnce);
+    }
+
+    #[test]
+    fn every_setter_reaches_its_own_setting() {
+        let seconds = Duration::from_secs;
+        let settings = builder()
+            .expiry_leeway(seconds(101))
+            .expiry_leeway_fraction(0.102)
+            .early_window(0.103, seconds(104))
+            .early_jitter(0.105)
+            .patience(seconds(106))
+            .answer_timeout(seconds(107))
+            .refresh_timeout(seconds(108))
+            .attempts(109, seconds(110))
+            .ambiguous(AmbiguousPolicy::Surface)
+            .cool_down(seconds(111), seconds(112))
+            .longest_retry_after(seconds(113))
+            .brake(114, seconds(115))
+            .store_timeout(seconds(116))
+            .save_retries(seconds(117), seconds(118), seconds(119))
+            .revoke_timeout(seconds(120))
+            .issuer("121")
+            .account("122")
+            .settings;
+        let policy = &settings.policy;
+        assert_eq!((policy.leeway, policy.leeway_fraction), (seconds(101), 0.102));
+        assert_eq!((policy.early_fraction, policy.early_most), (0.103, seconds(104)));
+        assert_eq!(policy.jitter, 0.105);
+        assert_eq!((settings.patience, settings.answer), (seconds(106), seconds(107)));
+        assert_eq!((settings.flight, settings.attempts), (seconds(108), 109));
+        assert_eq!(settings.retry.first, seconds(110));
+        assert_eq!(settings.ambiguous, AmbiguousPolicy::Surface);
+        assert_eq!((policy.cool_down.first, policy.cool_down.most), (seconds(111), seconds(112)));
+        assert_eq!(policy.retry_after_most, seconds(113));
+        assert_eq!((policy.brake_after, policy.brake_window), (114, seconds(115)));
+        assert_eq!((settings.store, settings.revoke), (seconds(116), seconds(120)));
+        assert_eq!((settings.owed.first, settings.owed.most), (seconds(117), seconds(118)));
+        assert_eq!(settings.owed_for, seconds(119));
+        assert_eq!(settings.issuer.as_deref(), Some("121"));
+        assert_eq!(settings.account.as_deref(), Some("122"));
+    }
+
+    #[test]
+    fn without_an_origin_there_is_no_session() {
+        assert_eq!(builder().build().unwrap_err(), BuildError::NoOrigin);
+        let relative = builder().origin("/v1").build().unwrap_err();
+        assert!(matches!(relative, BuildError::Origin(_)));
+        assert!(builder().assume_insecure_origin("http://127.0.0.1:8080").build().is_ok());
+        assert!(builder().assume_origin("http://127.0.0.1:8080").build().is_err());
     }
 }

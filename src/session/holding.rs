@@ -11,6 +11,8 @@ pub(crate) struct Holding {
     current: Option<Current>,
     discarded: Option<Discarded>,
     owed: Option<Owed>,
+    /// The ordinal of what is owed.
+    debt: u64,
     /// A task is paying what is owed.
     pub(crate) paying: bool,
 }
@@ -48,8 +50,9 @@ pub(crate) enum Owed {
 pub(crate) enum Burial {
     /// Whatever is this session's: at the logout itself.
     Ours,
-    /// What goes back to the same login: when it is tried again. A later login elsewhere stays.
-    Family(u64),
+    /// What was discarded, or goes back to the same login: when it is tried again. A later login
+    /// elsewhere stays.
+    Discarded,
 }
 
 /// Tokens as they are handed to and from a flight.
@@ -64,6 +67,23 @@ pub(crate) struct Kept {
     pub(crate) replaces: Option<RefreshToken>,
     /// Which login they go back to: drawn there, and handed on by every refresh.
     pub(crate) family: Option<u64>,
+}
+
+impl Discarded {
+    /// Whether tokens in a store are over with these.
+    pub(crate) fn covers(&self, tokens: &TokenSet, family: Option<u64>) -> bool {
+        let (discarded, login) = match self {
+            Self::Ended(tokens) => (tokens, None),
+            Self::LoggedOut(tokens, family) => (tokens, *family),
+        };
+        if login.is_some() && family == login {
+            return true;
+        }
+        match discarded.refresh() {
+            Some(refresh) => tokens.refresh() == Some(refresh),
+            None => tokens.access() == discarded.access(),
+        }
+    }
 }
 
 impl Holding {
@@ -89,8 +109,17 @@ impl Holding {
         self.owed
     }
 
+    pub(crate) fn debt(&self) -> u64 {
+        self.debt
+    }
+
+    fn owe(&mut self, owed: Option<Owed>) {
+        self.owed = owed;
+        self.debt += u64::from(owed.is_some());
+    }
+
     pub(crate) fn hold(&mut self, kept: Kept) {
-        self.owed = (!kept.saved).then_some(Owed::Save);
+        self.owe((!kept.saved).then_some(Owed::Save));
         let header = bearer(kept.tokens.access());
         let Kept { tokens, expected, replaces, family, .. } = kept;
         self.current = Some(Current { tokens, header, expected, replaces, family });
@@ -99,7 +128,7 @@ impl Holding {
 
     /// The session is over, by a verdict or by what the store said: nothing that was held is used again.
     pub(crate) fn discard(&mut self, owed: Option<Owed>) {
-        self.owed = owed;
+        self.owe(owed);
         if let Some(current) = self.current.take() {
             self.discarded = Some(Discarded::Ended(current.tokens));
         }
@@ -107,7 +136,7 @@ impl Holding {
 
     /// As [`discard`](Self::discard), by a logout. Returns what was held.
     pub(crate) fn log_out(&mut self, bury: bool) -> Option<TokenSet> {
-        self.owed = bury.then_some(Owed::LogOut(Burial::Ours));
+        self.owe(bury.then_some(Owed::LogOut(Burial::Ours)));
         let current = self.current.take()?;
         self.discarded = Some(Discarded::LoggedOut(current.tokens.clone(), current.family));
         Some(current.tokens)
@@ -120,12 +149,23 @@ impl Holding {
         }
     }
 
-    /// The burial of a logout failed: from now on it is only about what there was then.
+    /// Whether a logout is about this record. If so, it is remembered by it.
+    pub(crate) fn means(&mut self, burial: Burial, tokens: &TokenSet, family: Option<u64>) -> bool {
+        let meant = match (burial, &self.discarded) {
+            (Burial::Ours, _) => true,
+            (Burial::Discarded, Some(discarded)) => discarded.covers(tokens, family),
+            (Burial::Discarded, None) => false,
+        };
+        if meant && self.current.is_none() {
+            self.discarded = Some(Discarded::LoggedOut(tokens.clone(), family));
+        }
+        meant
+    }
+
+    /// The burial of a logout failed: from now on it is only about what there was then, if that is known.
     pub(crate) fn narrow_burial(&mut self) {
-        if let (Some(Owed::LogOut(Burial::Ours)), Some(Discarded::LoggedOut(_, Some(family)))) =
-            (self.owed, &self.discarded)
-        {
-            self.owed = Some(Owed::LogOut(Burial::Family(*family)));
+        if self.owed == Some(Owed::LogOut(Burial::Ours)) && self.discarded.is_some() {
+            self.owed = Some(Owed::LogOut(Burial::Discarded));
         }
     }
 
@@ -136,6 +176,16 @@ impl Holding {
         {
             current.expected = Expected::Version(version);
             self.owed = None;
+        }
+    }
+
+    /// An unsaved login follows what was found in the store when it could not be saved.
+    pub(crate) fn pin(&mut self, tokens: &TokenSet, expected: Expected) {
+        if let Some(current) = &mut self.current
+            && current.tokens == *tokens
+            && current.expected == Expected::Any
+        {
+            current.expected = expected;
         }
     }
 

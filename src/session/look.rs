@@ -22,6 +22,8 @@ pub(crate) enum Found {
         version: Version,
         /// Somebody vanished while spending the very refresh token that memory holds.
         interrupted: bool,
+        /// It is what memory holds, and not what that follows.
+        is_current: bool,
     },
     /// Tokens that memory does not hold.
     Newer {
@@ -62,7 +64,7 @@ fn judge(
     });
     let record = match entry {
         Entry::Live(record) if shared.owns(&record) => record,
-        _ if follows => return Found::Known { version, interrupted: false },
+        _ if follows => return Found::Known { version, interrupted: false, is_current: false },
         Entry::Tombstone => return Found::Tombstone,
         Entry::Live(_) => return Found::Foreign,
     };
@@ -73,9 +75,10 @@ fn judge(
     {
         // The mark of a refresh token says nothing of its successor.
         let interrupted = interrupted && record.tokens().refresh() == kept.tokens.refresh();
-        return Found::Known { version, interrupted };
+        let is_current = is_same(kept, &record);
+        return Found::Known { version, interrupted, is_current };
     }
-    if discarded.is_some_and(|discarded| discarded.covers(&record)) {
+    if discarded.is_some_and(|discarded| discarded.covers(record.tokens(), record.family_id())) {
         return Found::Discarded;
     }
     let (tokens, life) = shared.life_of_kept(record.tokens().clone(), shared.clock.now());
@@ -86,25 +89,13 @@ fn judge(
 }
 
 fn is_known(kept: &Kept, record: &Record, version: Version) -> bool {
-    let refresh = record.tokens().refresh();
     kept.expected == Expected::Version(version)
-        || (record.tokens().access() == kept.tokens.access() && refresh == kept.tokens.refresh())
+        || is_same(kept, record)
         // An older record that came back, as when its mark was taken away.
-        || (kept.replaces.is_some() && refresh == kept.replaces.as_ref())
+        || (kept.replaces.is_some() && record.tokens().refresh() == kept.replaces.as_ref())
 }
 
-impl Discarded {
-    fn covers(&self, record: &Record) -> bool {
-        let (tokens, family) = match self {
-            Self::Ended(tokens) => (tokens, None),
-            Self::LoggedOut(tokens, family) => (tokens, *family),
-        };
-        if family.is_some() && record.family_id() == family {
-            return true;
-        }
-        match tokens.refresh() {
-            Some(refresh) => record.tokens().refresh() == Some(refresh),
-            None => record.tokens().access() == tokens.access(),
-        }
-    }
+fn is_same(kept: &Kept, record: &Record) -> bool {
+    let (stored, held) = (record.tokens(), &kept.tokens);
+    stored.access() == held.access() && stored.refresh() == held.refresh()
 }

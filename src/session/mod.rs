@@ -8,36 +8,41 @@ pub(crate) mod gate;
 mod holding;
 mod look;
 mod owed;
+mod seam;
+mod select;
 mod settings;
 mod shared;
 mod status;
+mod unsaved;
 mod waiting;
 
-use std::{fmt, sync::Arc, task::Poll};
+use std::{fmt, sync::Arc};
 
-use http::{Request, header};
-
-pub(crate) use self::waiting::Waiting;
 pub use self::{
     builder::{BuildError, SessionBuilder},
     events::{Event, Events, RefreshCause},
+    select::SelectSession,
     settings::AmbiguousPolicy,
     status::Status,
+    unsaved::Unsaved,
 };
 use self::{flight::Flight, gate::Place, holding::Owed, shared::Shared};
+pub(crate) use self::{
+    seam::{Seen, poll_once},
+    waiting::Waiting,
+};
 use crate::{
     AccessToken, RefreshError, StoreError, TokenSet, TokenSource,
-    auth::{Attached, may_carry},
     error::Kind,
-    extension::SessionId,
-    lifecycle::{Decision, Endpoint, Generation},
+    lifecycle::{Decision, Generation},
 };
 
 /// One session with one authorization server: a cheap handle that both layers and the program share.
 ///
 /// Whatever many requests need, one refresh runs at a time. It runs on a task of its own, on the current
 /// tokio runtime (which needs its timers enabled) or on one given to the builder, and outlives every
-/// request that waits for it. With a valid token no method takes a lock, reads the store or begins a task.
+/// request that waits for it. With a valid token neither the layers nor [`token`](Self::token) and
+/// [`peek`](Self::peek) take a lock, read the store or begin a task.
 ///
 /// Every future here can be dropped at any await. A refresh, a login or a logout that was begun goes on.
 ///
@@ -159,8 +164,9 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// A [`StoreError`] if they could not be saved within 5 s. They are used all the same, and saving is
-    /// tried again.
+    /// A [`StoreError`] if they could not be saved within 5 s. They are used all the same, from then on,
+    /// and saving is tried again. The error comes after 10 s at most, where an earlier login or logout
+    /// waits for the store too.
     pub async fn login(&self, tokens: TokenSet) -> Result<(), StoreError> {
         let shared = self.shared();
         let ticket = shared.gate.change(&shared.clock.now(), |state| state.life.log_in());
@@ -170,13 +176,13 @@ impl Session {
     /// Forget the tokens, bury the record in the store, and revoke them where the source can.
     ///
     /// Memory is cleared and waiters are woken as soon as this is polled; the rest goes on even if this
-    /// future is dropped, for 5 s at the store and 10 s at the issuer. A source that spends no refresh
-    /// token has nothing to bury.
+    /// future is dropped: each call of the store takes 5 s at most, and each of the issuer 10 s. A source
+    /// that spends no refresh token has nothing to bury.
     ///
     /// # Errors
     ///
-    /// A [`StoreError`] if the record could not be buried. That is tried again; until it succeeds another
-    /// process may still use the record.
+    /// A [`StoreError`] if the record could not be buried. That is tried again, unless the session is
+    /// closed; until it succeeds another process may still use the record.
     pub async fn logout(&self) -> Result<(), StoreError> {
         let shared = self.shared();
         let bury = shared.source.spends_refresh_token();
@@ -282,9 +288,6 @@ impl Session {
             let _ = Shared::within(limit, self.landed()).await;
         }
         let paid = owed::pay_once(shared).await;
-        if let Ok(true) = paid {
-            shared.tell(Event::Persisted);
-        }
         let now = shared.clock.now();
         let (owed, kept) =
             shared.gate.ask(&now, |state| (state.holding.owed(), state.holding.kept()));
@@ -306,92 +309,6 @@ impl Session {
 
     fn shared(&self) -> &Arc<Shared> {
         &self.0.shared
-    }
-
-    /// Whether this request is the session's business: it goes to an allowed origin, carries no
-    /// credentials of its own, and did not ask to be left alone.
-    #[inline]
-    pub(crate) fn concerns<B>(&self, request: &Request<B>) -> bool {
-        may_carry(request, &self.shared().origins)
-            && !request.headers().contains_key(header::AUTHORIZATION)
-    }
-
-    /// Write the newest token into a request that is the session's business.
-    #[inline]
-    pub(crate) fn attach<B>(&self, request: &mut Request<B>) -> Attached {
-        let shared = self.shared();
-        let id = Some(shared.id());
-        if !may_carry(request, &shared.origins) {
-            return Attached::No(id);
-        }
-        Attached::to(request, id, || {
-            let now = shared.clock.now();
-            let snapshot = shared.gate.snapshot();
-            let held = snapshot.as_ref().filter(|held| !held.is_dead(&now))?;
-            Some(held.header.clone())
-        })
-    }
-
-    pub(crate) fn id(&self) -> SessionId {
-        self.shared().id()
-    }
-
-    /// The generation of a token that can be attached without asking.
-    #[inline]
-    pub(crate) fn calm(&self) -> Option<Generation> {
-        let shared = self.shared();
-        let snapshot = shared.gate.snapshot();
-        let held = snapshot.as_ref()?;
-        held.is_calm(&shared.clock.now()).then_some(held.outlook.generation)
-    }
-
-    /// The generation of the newest token, dead or alive.
-    #[inline]
-    pub(crate) fn generation(&self) -> Option<Generation> {
-        Some(self.shared().gate.snapshot().as_ref()?.outlook.generation)
-    }
-
-    /// Whether the token of this generation, if it is still the newest, was fetched because its
-    /// predecessor had been refused.
-    pub(crate) fn answers_challenge(&self, generation: Generation) -> bool {
-        let snapshot = self.shared().gate.snapshot();
-        let outlook = snapshot.as_ref().map(|held| held.outlook);
-        outlook.is_some_and(|it| it.generation == generation && it.answers_challenge)
-    }
-
-    pub(crate) fn waiting(&self) -> Waiting {
-        Waiting::new(self.shared().clone())
-    }
-
-    /// A token was refused, and nobody waits for the next one.
-    pub(crate) fn challenge_beside(&self, seen: Generation, endpoint: Endpoint) {
-        let shared = self.shared();
-        let now = shared.clock.now();
-        let decision =
-            shared.gate.ask(&now, |state| state.life.challenge_unkept(seen, endpoint, &now));
-        if let Decision::Refresh(ticket) | Decision::GoAndRefresh(_, ticket) = decision {
-            // Without a runtime the next request says so.
-            let _ = shared.launch(ticket);
-        }
-    }
-
-    pub(crate) fn refused(&self, generation: Generation, endpoint: Endpoint) {
-        let now = self.shared().clock.now();
-        self.shared().gate.ask(&now, |state| state.life.refused(generation, endpoint, &now));
-    }
-
-    pub(crate) fn accepted(&self) {
-        let now = self.shared().clock.now();
-        self.shared().gate.ask(&now, |state| state.life.accepted());
-    }
-
-    pub(crate) fn tell(&self, event: Event) {
-        self.shared().tell(event);
-    }
-
-    #[cfg(feature = "redirect")]
-    pub(crate) fn origins(&self) -> &crate::Origins {
-        &self.shared().origins
     }
 }
 
@@ -424,60 +341,4 @@ impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").field("status", &self.status()).finish_non_exhaustive()
     }
-}
-
-/// What the store was not told when a session was closed.
-#[derive(Debug)]
-pub struct Unsaved {
-    tokens: Option<TokenSet>,
-    error: StoreError,
-}
-
-impl Unsaved {
-    /// The tokens that are not in the store, for the program to keep. `None`: it is a tombstone that is
-    /// missing.
-    #[must_use]
-    pub fn tokens(&self) -> Option<&TokenSet> {
-        self.tokens.as_ref()
-    }
-}
-
-impl fmt::Display for Unsaved {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.tokens {
-            Some(_) => "the newest tokens could not be saved; keep them, or log in again next time",
-            None => "the logout could not be saved; another process may still use the record",
-        })
-    }
-}
-
-impl std::error::Error for Unsaved {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.error)
-    }
-}
-
-/// Finds the session that a request belongs to.
-///
-/// [`Session`] finds itself. Sealed while its shape is young.
-pub trait SelectSession: Clone + sealed::Sealed {
-    /// The session of this request, by what its head says. `None`: the request is nobody's.
-    fn select<B>(&self, request: &Request<B>) -> Option<&Session>;
-}
-
-impl SelectSession for Session {
-    #[inline]
-    fn select<B>(&self, _: &Request<B>) -> Option<&Session> {
-        Some(self)
-    }
-}
-
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for super::Session {}
-}
-
-/// Ready at once: a poll that needs no waker.
-pub(crate) fn poll_once<T>(poll: impl FnOnce(&mut std::task::Context<'_>) -> Poll<T>) -> Poll<T> {
-    poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     Entry, Expected, StoreError, Stored, Swap, TokenSet,
     session::{
-        calls::{bounded, store},
+        calls::{bounded, revoke, store},
         events::Event,
         holding::{Burial, Kept, Owed},
         look::{Found, look_for},
@@ -31,24 +31,32 @@ impl Payer {
     async fn pay(&self) {
         let shared = &self.0;
         let settings = &shared.settings;
-        let end = shared.clock.now().later(settings.owed_for);
-        for step in 1.. {
+        let mut debt = None;
+        let mut end = shared.clock.now().mono;
+        let mut step = 0;
+        loop {
+            let now = shared.clock.now();
+            let state = shared.gate.ask(&now, |state| {
+                let goes_on = state.holding.owed().is_some() && !state.life.is_closed();
+                // Under the lock that tells so, or a new debt could find a payer that is about to leave.
+                state.holding.paying = goes_on;
+                goes_on.then(|| state.holding.debt())
+            });
+            let Some(newest) = state else { return };
+            if debt != Some(newest) {
+                // Each debt has its own time.
+                (debt, end, step) = (Some(newest), now.later(settings.owed_for), 0);
+            }
+            step += 1;
             let wait = settings.owed.delay(step);
             if wait > shared.until(end) {
                 return;
             }
             tokio::time::sleep(wait).await;
             let closed = shared.gate.ask(&shared.clock.now(), |state| state.life.is_closed());
-            if closed {
-                return;
-            }
-            // What is owed may have changed on the way.
-            if let Ok(true) = pay_once(shared).await {
-                shared.tell(Event::Persisted);
-            }
-            let now = shared.clock.now();
-            if shared.gate.ask(&now, |state| state.holding.owed().is_none()) {
-                return;
+            if !closed {
+                // A failure is one more reason to come back.
+                let _ = pay_once(shared).await;
             }
         }
     }
@@ -61,14 +69,15 @@ impl Drop for Payer {
     }
 }
 
-/// Pay what is owed now. `Ok(false)`: nothing was.
-pub(crate) async fn pay_once(shared: &Shared) -> Result<bool, StoreError> {
+/// Pay what is owed now, if anything is.
+pub(crate) async fn pay_once(shared: &Shared) -> Result<(), StoreError> {
     let limit = shared.settings.store;
-    let Some(_turn) = Shared::within(limit, shared.turn.lock()).await else {
+    let Some(turn) = Shared::within(limit, shared.turn.lock()).await else {
         return Err(StoreError::unavailable());
     };
     let (owed, kept) =
         shared.gate.ask(&shared.clock.now(), |state| (state.holding.owed(), state.holding.kept()));
+    let mut found = None;
     match (owed, kept) {
         (Some(Owed::Save), Some(kept)) => save(shared, kept).await?,
         (Some(owed @ Owed::Bury(expected)), _) => {
@@ -77,12 +86,17 @@ pub(crate) async fn pay_once(shared: &Shared) -> Result<bool, StoreError> {
             paid(shared, owed);
         }
         (Some(owed @ Owed::LogOut(burial)), _) => {
-            bury(shared, burial).await?;
+            found = bury(shared, burial).await?;
             paid(shared, owed);
         }
-        (Some(Owed::Save), None) | (None, _) => return Ok(false),
+        (Some(Owed::Save), None) | (None, _) => return Ok(()),
     }
-    Ok(true)
+    drop(turn);
+    shared.tell(Event::Persisted);
+    if let Some(tokens) = found {
+        revoke(shared, tokens).await;
+    }
+    Ok(())
 }
 
 fn paid(shared: &Shared, owed: Owed) {
@@ -91,14 +105,16 @@ fn paid(shared: &Shared, owed: Owed) {
 
 async fn save(shared: &Shared, kept: Kept) -> Result<(), StoreError> {
     // By version, so that a slow swap cannot undo what a refresh has stored meanwhile.
-    let expected = match look_for(shared, &kept).await? {
-        Found::Known { version, .. } => Some(Expected::Version(version)),
-        Found::Absent => Some(Expected::Absent),
-        _ => None,
-    };
-    let swap = match expected {
-        Some(expected) => store(shared, &Kept { expected, ..kept.clone() }).await?,
-        None => Swap::Moved,
+    let swap = match look_for(shared, &kept).await? {
+        // A refresh has written them along with its mark, which must stay.
+        Found::Known { version, is_current: true, .. } => Swap::Done(version),
+        Found::Known { version, .. } => {
+            store(shared, &Kept { expected: Expected::Version(version), ..kept.clone() }).await?
+        }
+        Found::Absent => {
+            store(shared, &Kept { expected: Expected::Absent, ..kept.clone() }).await?
+        }
+        _ => Swap::Moved,
     };
     shared.gate.ask(&shared.clock.now(), |state| match swap {
         Swap::Done(version) => state.holding.saved(&kept.tokens, version),
@@ -114,14 +130,19 @@ async fn save(shared: &Shared, kept: Kept) -> Result<(), StoreError> {
 pub(crate) async fn log_out(shared: &Arc<Shared>) -> Result<Option<TokenSet>, StoreError> {
     let limit = shared.settings.store;
     let buried = match Shared::within(limit, shared.turn.lock()).await {
+        // Whoever has the turn may be a login that this logout is about: the burial stays as it is.
         None => Err(StoreError::unavailable()),
         Some(_turn) => {
             let logout = Owed::LogOut(Burial::Ours);
             let owed = shared.gate.ask(&shared.clock.now(), |state| state.holding.owed());
             if owed == Some(logout) {
                 let buried = bury(shared, Burial::Ours).await;
-                if buried.is_ok() {
-                    paid(shared, logout);
+                match &buried {
+                    Ok(_) => paid(shared, logout),
+                    Err(_) => {
+                        let now = shared.clock.now();
+                        shared.gate.ask(&now, |state| state.holding.narrow_burial());
+                    }
                 }
                 buried
             } else {
@@ -131,7 +152,6 @@ pub(crate) async fn log_out(shared: &Arc<Shared>) -> Result<Option<TokenSet>, St
         }
     };
     if let Err(error) = &buried {
-        shared.gate.ask(&shared.clock.now(), |state| state.holding.narrow_burial());
         shared.tell(Event::PersistFailed(error.clone()));
         pay_later(shared);
     }
@@ -160,17 +180,13 @@ async fn bury(shared: &Shared, burial: Burial) -> Result<Option<TokenSet>, Store
             None => (Expected::Absent, None),
             Some(Stored { entry: Entry::Tombstone, .. }) => return Ok(None),
             Some(Stored { entry: Entry::Live(record), version }) => {
-                let meant = match burial {
-                    Burial::Ours => true,
-                    Burial::Family(family) => record.family_id() == Some(family),
-                };
-                if !meant || !shared.owns(&record) {
+                let meant = shared.owns(&record)
+                    && shared.gate.ask(&shared.clock.now(), |state| {
+                        state.holding.means(burial, record.tokens(), record.family_id())
+                    });
+                if !meant {
                     return Ok(None);
                 }
-                // If it is to be buried later, this is what is meant.
-                shared.gate.ask(&shared.clock.now(), |state| {
-                    state.holding.discard_found(record.tokens(), record.family_id());
-                });
                 (Expected::Version(version), Some(record.tokens().clone()))
             }
         };

@@ -38,7 +38,7 @@ pub(crate) struct Shared {
     pub(crate) seed: Option<TokenSet>,
     /// Logins, logouts and what is owed go to the store one after the other, so that the last one asked
     /// for is the last one written. No refresh ever takes this turn.
-    pub(crate) turn: tokio::sync::Mutex<()>,
+    pub(crate) turn: Arc<tokio::sync::Mutex<()>>,
     runtime: Option<Handle>,
 }
 
@@ -65,7 +65,7 @@ impl Shared {
             settings,
             listeners: Listeners::default(),
             seed: None,
-            turn: tokio::sync::Mutex::new(()),
+            turn: Arc::default(),
             runtime,
         }
     }

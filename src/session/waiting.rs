@@ -8,7 +8,10 @@ use std::{
     time::Instant,
 };
 
-use tokio::{runtime, time::Sleep};
+use tokio::{
+    runtime::{self, Handle},
+    time::Sleep,
+};
 
 use crate::{
     RefreshError,
@@ -109,23 +112,31 @@ impl Waiting {
 
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<Result<Generation, RefreshError>> {
         let shared = &self.shared;
-        match (shared.runtime(), &self.patience) {
+        let now = shared.clock.now();
+        let end = match &self.patience {
+            Some(patience) => patience.end,
+            None => now.later(shared.settings.patience),
+        };
+        // The runtime that this is polled on goes on, whatever becomes of the one that refreshes.
+        let runtime = Handle::try_current().ok().or_else(|| shared.runtime());
+        match (runtime, &mut self.patience) {
             (None, None) => return self.give_up(RefreshError::new(Kind::NoRuntime)),
+            // Nothing wakes it but the refresh.
+            (None, Some(_)) if now.mono < end => return Poll::Pending,
             (None, Some(_)) => {}
-            (Some(runtime), Some(patience)) if patience.runtime == runtime.id() => {}
+            (Some(runtime), Some(patience)) if patience.runtime == runtime.id() => {
+                ready!(patience.timer.as_mut().poll(cx));
+            }
             // A timer panics once its runtime has ended, and a request may move to another.
             (Some(runtime), patience) => {
-                let end = match patience {
-                    Some(patience) => patience.end,
-                    None => shared.clock.now().later(shared.settings.patience),
-                };
-                let _entered = runtime.enter();
+                let entered = runtime.enter();
                 let timer = Box::pin(tokio::time::sleep(shared.until(end)));
-                self.patience = Some(Patience { end, runtime: runtime.id(), timer });
+                drop(entered);
+                let id = runtime.id();
+                let patience = patience.insert(Patience { end, runtime: id, timer });
+                ready!(patience.timer.as_mut().poll(cx));
             }
         }
-        let Some(patience) = &mut self.patience else { return Poll::Pending };
-        ready!(patience.timer.as_mut().poll(cx));
         self.give_up(RefreshError::new(Kind::TimedOut))
     }
 

@@ -278,3 +278,22 @@ async fn while_the_brake_holds_a_late_challenge_replays_with_the_challenged_toke
     assert_eq!(world.api.received().last().unwrap().bearer(), Some(second.expose_secret()));
     assert_eq!(world.authorization.token_requests(), 2);
 }
+
+/// P11: what an endpoint said of a token holds until it takes it.
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_took_the_token_after_all_can_challenge_it_when_it_is_revoked() {
+    let world = World::new();
+    let session = world.session();
+    let client = world.client(&session);
+    send(&client, get("/lagging")).await.unwrap();
+    world.authorization.revoke_access_tokens();
+    // A replica that lags refuses the old token and, once, the new one.
+    world.api.fail_next(2, Fault::Status(StatusCode::UNAUTHORIZED));
+    assert_eq!(send(&client, get("/lagging")).await.unwrap().status(), 401);
+    assert_eq!(world.authorization.token_requests(), 1);
+    assert_eq!(send(&client, get("/lagging")).await.unwrap().status(), 200);
+
+    world.authorization.revoke_access_tokens();
+    assert_eq!(send(&client, get("/lagging")).await.unwrap().status(), 200);
+    assert_eq!(world.authorization.token_requests(), 2);
+}

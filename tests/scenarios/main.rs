@@ -1,4 +1,7 @@
 //! What the crate promises, shown over its two test servers: one scenario family a file.
+//!
+//! "P1" to "P16", "Section 5" and "Case 12" are the numbers that promises and known failures of comparable
+//! clients have in the design of the crate.
 
 // A test measures how long something took, in paused time.
 #![allow(clippy::disallowed_methods)]
@@ -22,6 +25,7 @@ mod expiry;
 mod faulty_store;
 mod first_start;
 mod generations;
+mod interplay;
 #[cfg(feature = "jwt")]
 mod jwt;
 mod late_payments;

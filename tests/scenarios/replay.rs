@@ -374,3 +374,27 @@ async fn an_error_of_the_replay_reaches_the_caller_as_it_is() {
     );
     assert_eq!(sends.load(Ordering::Relaxed), 2);
 }
+
+/// Section 3: a handshake is a request without a body like any other.
+#[tokio::test(start_paused = true)]
+async fn a_challenged_upgrade_is_asked_for_again() {
+    let world = World::new();
+    let client = world.client(&world.session());
+    world.authorization.revoke_access_tokens();
+    let mut handshake = get("/socket");
+    let fields =
+        [("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "13")];
+    for (name, value) in fields {
+        handshake.headers_mut().insert(name, value.parse().unwrap());
+    }
+
+    assert_eq!(send(&client, handshake).await.unwrap().status(), 200);
+
+    let received = world.api.received();
+    assert_eq!(received.len(), 2);
+    for request in &received {
+        for (name, value) in fields {
+            assert_eq!(request.headers[name], value);
+        }
+    }
+}

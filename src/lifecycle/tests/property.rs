@@ -307,8 +307,8 @@ impl World {
                 self.reached.insert("go");
                 if self.challenged {
                     self.reached.insert("go challenged");
-                    let beside = self.flight.is_none() || (is_admit && self.looking && paused);
-                    assert!(beside, "the successor is on its way");
+                    let looks = self.looking && paused;
+                    assert!(self.flight.is_none() || looks, "the successor is on its way");
                     assert!(paused || (is_admit && told), "a challenged token goes out");
                 } else if is_admit && early && self.flight.is_none() {
                     assert!(paused || told, "the early refresh was missed");
@@ -452,7 +452,7 @@ impl World {
     /// What an outcome must lead to.
     fn expect(&mut self, outcome: &Outcome, purpose: Purpose) {
         match outcome {
-            Outcome::Fresh(life) => {
+            Outcome::Fresh(life) | Outcome::Adopted(life) => {
                 self.lives.push(*life);
                 self.held = Some(Generation(self.lives.len() as u64));
                 if purpose == Purpose::Login {

@@ -73,7 +73,7 @@ impl Flight {
                 Ok(Found::Newer { kept, life, .. }) => {
                     // Another refresh of the same family would end with ours.
                     self.revoked = revocable.filter(|_| kept.family != family);
-                    Landing::Hold(kept, Outcome::Fresh(life))
+                    Landing::Hold(kept, Outcome::Adopted(life))
                 }
                 Ok(Found::Tombstone) => {
                     self.revoked = revocable;

@@ -90,7 +90,9 @@ impl Flight {
                     Landing::Hold(kept, Outcome::Fresh(life))
                 }
             }
-            Found::Tombstone if !is_over => over(Kind::LoggedOut),
+            Found::Tombstone if !is_over && shared.source.spends_refresh_token() => {
+                over(Kind::LoggedOut)
+            }
             _ => Landing::Bare(Outcome::Unchanged),
         })
     }

@@ -33,7 +33,7 @@ impl Flight {
     pub(crate) async fn log_in(mut self) -> Result<(), StoreError> {
         let shared = self.shared.clone();
         let Some((mut kept, outcome)) = self.minted.clone() else { return Ok(()) };
-        let turn = Shared::within(shared.settings.store, shared.turn.lock()).await;
+        let turn = Shared::within(shared.settings.store, shared.turn.clone().lock_owned()).await;
         let saved = if !self.owns() {
             // A later login or logout is the one that counts, and no failure of this one.
             Ok(())
@@ -46,29 +46,35 @@ impl Flight {
             shared.tell(Event::PersistFailed(error.clone()));
         }
         self.minted = None;
+        let tokens = kept.tokens.clone();
         let _ = self.land(Landing::Hold(kept, outcome));
         // Given up after that: a logout whose turn is next must find the login it follows, not the debt
         // that the login replaced.
-        drop(turn);
+        if let (Err(_), Some(turn), Some(runtime)) = (&saved, turn, shared.runtime()) {
+            runtime.spawn(async move {
+                pin(&shared, &tokens).await;
+                drop(turn);
+            });
+        }
         saved
     }
 }
 
 async fn save(shared: &Shared, kept: &mut Kept) -> Result<(), StoreError> {
-    match store(shared, kept).await {
-        Ok(Swap::Done(version)) => {
+    match store(shared, kept).await? {
+        Swap::Done(version) => {
             kept.expected = Expected::Version(version);
             kept.saved = true;
             Ok(())
         }
-        Ok(Swap::Moved) => Err(StoreError::unavailable()),
-        Err(error) => {
-            // What is there now is what the login follows: it must not undo what comes later.
-            if let Ok(stored) = bounded(shared.settings.store, shared.store.load()).await {
-                kept.expected =
-                    stored.map_or(Expected::Absent, |stored| Expected::Version(stored.version));
-            }
-            Err(error)
-        }
+        Swap::Moved => Err(StoreError::unavailable()),
+    }
+}
+
+/// What is there now is what the login follows: a retry must not undo what comes later.
+async fn pin(shared: &Shared, tokens: &TokenSet) {
+    if let Ok(stored) = bounded(shared.settings.store, shared.store.load()).await {
+        let expected = stored.map_or(Expected::Absent, |stored| Expected::Version(stored.version));
+        shared.gate.ask(&shared.clock.now(), |state| state.holding.pin(tokens, expected));
     }
 }

@@ -120,6 +120,10 @@ impl Flight {
         let cause = RefreshCause::of(ticket.purpose());
         let now = shared.clock.now();
         let mut unsaved = false;
+        let failure = match &landing {
+            Landing::Bare(Outcome::Failed(error)) => Some(error.clone()),
+            _ => None,
+        };
         let settled = match landing {
             Landing::Hold(kept, outcome) => {
                 unsaved = !kept.saved;
@@ -141,7 +145,9 @@ impl Flight {
             owed::pay_later(shared);
         }
         match settled {
-            Settled::Disowned | Settled::Quiet => Ok(()),
+            Settled::Disowned => Ok(()),
+            // It changed nothing, and whoever asked for it is told all the same.
+            Settled::Quiet => failure.map_or(Ok(()), Err),
             Settled::Published => {
                 shared.tell(cause.map_or(Event::LoggedIn, Event::Refreshed));
                 Ok(())

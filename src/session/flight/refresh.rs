@@ -57,12 +57,12 @@ impl Flight {
                 let refused =
                     memory.as_ref().is_some_and(|m| m.tokens.access() == kept.tokens.access());
                 if !refused && !life.is_dead(&shared.clock.now()) {
-                    return Some(Landing::Hold(kept, Outcome::Fresh(life)));
+                    return Some(Landing::Hold(kept, Outcome::Adopted(life)));
                 }
                 let expected = kept.expected;
                 (Some(kept), expected, interrupted)
             }
-            Found::Known { version, interrupted } => {
+            Found::Known { version, interrupted, .. } => {
                 (memory, Expected::Version(version), interrupted)
             }
             // Lost, not logged out: it is written again from memory.
@@ -162,6 +162,11 @@ impl Flight {
                     // The next round sees what is there instead.
                     Ok(Swap::Moved) => match look(&shared).await {
                         Ok(Found::Newer { .. }) => None,
+                        // Still the same tokens: only their mark was moved.
+                        Ok(Found::Known { version, .. }) => {
+                            let owed = Some(Expected::Version(version));
+                            Some(Landing::Over { error, owed })
+                        }
                         Ok(_) => Some(Landing::Over { error, owed: None }),
                         Err(error) => Some(unreadable(error).into()),
                     },

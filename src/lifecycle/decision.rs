@@ -1,0 +1,69 @@
+//! What goes into the machine, and what comes out of it.
+
+use super::{Life, Serial, Ticket};
+use crate::{RefreshError, clock::Deadline};
+
+/// The ordinal of an access token that this session came by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Generation(pub(super) u64);
+
+/// Where a challenge came from: a hash of origin and path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Endpoint(pub(crate) u64);
+
+/// What a request, or whoever else needs a token, shall do now.
+#[derive(Debug)]
+pub(crate) enum Decision {
+    /// Go on with the token of this generation.
+    Go(Generation),
+    /// Go on with it, and run a refresh beside.
+    GoAndRefresh(Generation, Ticket),
+    /// Run a refresh, and wait for it.
+    Refresh(Ticket),
+    /// Wait for the one that runs.
+    Wait(Serial),
+    Fail(RefreshError),
+}
+
+/// How a ticket was used up.
+#[derive(Clone, Debug)]
+pub(crate) enum Outcome {
+    /// An access token that was not held before.
+    Fresh(Life),
+    /// One that somebody else fetched, for reasons of their own.
+    Adopted(Life),
+    /// The access token that is held already.
+    Same(Life),
+    /// A new access token that has expired already.
+    ExpiredOnArrival,
+    /// A look-up found nothing new.
+    Unchanged,
+    Failed(RefreshError),
+    /// Only a login helps.
+    Over(RefreshError),
+}
+
+/// What became of an outcome.
+#[derive(Debug)]
+pub(crate) enum Settled {
+    /// A login or a logout came first: the outcome must not be used.
+    Disowned,
+    Published,
+    /// Nothing to tell.
+    Quiet,
+    Failed(RefreshError),
+    Over(RefreshError),
+}
+
+/// What the snapshot of the newest token says until the machine is asked again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Outlook {
+    pub(crate) generation: Generation,
+    pub(crate) dead_at: Option<Deadline>,
+    /// The refresh that brought it began after a server had refused its predecessor.
+    pub(crate) answers_challenge: bool,
+    /// Until here a request may go out without asking.
+    pub(crate) calm_until: Deadline,
+    /// Some endpoint refused it right after it was fetched.
+    pub(crate) is_refused: bool,
+}

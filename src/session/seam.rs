@@ -1,0 +1,125 @@
+//! What the two layers ask of a session.
+
+use std::task::{Context, Poll, Waker};
+
+use http::{Request, header};
+
+use super::{Event, Session, Waiting};
+use crate::{
+    auth::{Attached, may_carry},
+    extension::SessionId,
+    lifecycle::{Decision, Endpoint, Generation, Outlook},
+};
+
+/// What a request knows of the token that it goes out with, or of an older one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    pub(crate) generation: Generation,
+    /// Some endpoint refused it right after it was fetched.
+    pub(crate) is_refused: bool,
+}
+
+impl Seen {
+    #[inline]
+    fn of(outlook: &Outlook) -> Self {
+        Self { generation: outlook.generation, is_refused: outlook.is_refused }
+    }
+}
+
+impl Session {
+    /// Whether this request is the session's business: it goes to an allowed origin, carries no
+    /// credentials of its own, and did not ask to be left alone.
+    #[inline]
+    pub(crate) fn concerns<B>(&self, request: &Request<B>) -> bool {
+        may_carry(request, &self.shared().origins)
+            && !request.headers().contains_key(header::AUTHORIZATION)
+    }
+
+    /// Write the newest token into a request that is the session's business.
+    #[inline]
+    pub(crate) fn attach<B>(&self, request: &mut Request<B>) -> Attached {
+        let shared = self.shared();
+        let id = Some(shared.id());
+        if !may_carry(request, &shared.origins) {
+            return Attached::No(id);
+        }
+        Attached::to(request, id, || {
+            let now = shared.clock.now();
+            let snapshot = shared.gate.snapshot();
+            let held = snapshot.as_ref().filter(|held| !held.is_dead(&now))?;
+            Some(held.header.clone())
+        })
+    }
+
+    pub(crate) fn id(&self) -> SessionId {
+        self.shared().id()
+    }
+
+    /// The token that can be attached without asking.
+    #[inline]
+    pub(crate) fn calm(&self) -> Option<Seen> {
+        let shared = self.shared();
+        let snapshot = shared.gate.snapshot();
+        let held = snapshot.as_ref()?;
+        held.is_calm(&shared.clock.now()).then(|| Seen::of(&held.outlook))
+    }
+
+    /// The newest token, dead or alive.
+    #[inline]
+    pub(crate) fn newest(&self) -> Option<Seen> {
+        Some(Seen::of(&self.shared().gate.snapshot().as_ref()?.outlook))
+    }
+
+    /// Whether the token of this generation, if it is still the newest, was fetched because its
+    /// predecessor had been refused.
+    pub(crate) fn answers_challenge(&self, generation: Generation) -> bool {
+        let snapshot = self.shared().gate.snapshot();
+        let outlook = snapshot.as_ref().map(|held| held.outlook);
+        outlook.is_some_and(|it| it.generation == generation && it.answers_challenge)
+    }
+
+    pub(crate) fn waiting(&self) -> Waiting {
+        Waiting::new(self.shared().clone())
+    }
+
+    /// A token was refused, and nobody waits for the next one.
+    pub(crate) fn challenge_beside(&self, seen: Generation, endpoint: Endpoint) {
+        let shared = self.shared();
+        let now = shared.clock.now();
+        let decision =
+            shared.gate.ask(&now, |state| state.life.challenge_unkept(seen, endpoint, &now));
+        if let Decision::Refresh(ticket) | Decision::GoAndRefresh(_, ticket) = decision {
+            // Without a runtime the next request says so.
+            let _ = shared.launch(ticket);
+        }
+    }
+
+    pub(crate) fn refused(&self, generation: Generation, endpoint: Endpoint) {
+        let now = self.shared().clock.now();
+        self.shared().gate.ask(&now, |state| state.life.refused(generation, endpoint, &now));
+    }
+
+    pub(crate) fn accepted(&self) {
+        let now = self.shared().clock.now();
+        self.shared().gate.ask(&now, |state| state.life.accepted());
+    }
+
+    pub(crate) fn accepted_at(&self, generation: Generation, endpoint: Endpoint) {
+        let now = self.shared().clock.now();
+        self.shared().gate.ask(&now, |state| state.life.accepted_at(generation, endpoint));
+    }
+
+    pub(crate) fn tell(&self, event: Event) {
+        self.shared().tell(event);
+    }
+
+    #[cfg(feature = "redirect")]
+    pub(crate) fn origins(&self) -> &crate::Origins {
+        &self.shared().origins
+    }
+}
+
+/// Ready at once: a poll that needs no waker.
+pub(crate) fn poll_once<T>(poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+    poll(&mut Context::from_waker(Waker::noop()))
+}
