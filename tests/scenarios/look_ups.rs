@@ -1,15 +1,14 @@
-//! What a look at the store finds while a session cools or is over, and whom it holds up.
+//! What a look at the store finds while a session cools or is over, and what comes of it.
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use futures::FutureExt;
 use tokio::time::sleep;
 use tower_reauth::{Entry, Record, RefreshError, Session, SessionBuilder};
 
 use crate::{
-    faulty_store::{FaultyStore, Op},
+    faulty_store::FaultyStore,
     scripted::{Scripted, expired, pair},
-    support::{ORIGIN, settle, told},
+    support::{ORIGIN, told},
 };
 
 fn builder(source: &Scripted, store: &FaultyStore) -> SessionBuilder {
@@ -37,28 +36,6 @@ async fn an_ended_session_spends_what_it_finds_at_most_once_per_step() {
         assert_eq!(source.calls(), 1 + calls);
         sleep(Duration::from_secs(1)).await;
     }
-}
-
-/// P4: the request that looks waits for it. Another has a token, challenged or not.
-#[tokio::test(start_paused = true)]
-async fn a_look_up_of_a_cooling_session_holds_up_nobody_who_has_a_token() {
-    let (source, store) = (Scripted::new(), FaultyStore::new());
-    let session = builder(&source, &store).tokens(pair("seed", "first")).build().unwrap();
-    let seed = session.token().await.unwrap();
-    source.answer(Err(RefreshError::transient().with_retry_after(Duration::from_secs(600))));
-    session.refresh_after(&seed).await.unwrap_err();
-    sleep(Duration::from_secs(1)).await;
-    store.delay(Op::Load, Duration::from_secs(4));
-    let looks = tokio::spawn({
-        let (session, seed) = (session.clone(), seed.clone());
-        async move { session.refresh_after(&seed).await }
-    });
-    settle().await;
-    assert!(!looks.is_finished());
-
-    assert_eq!(session.token().now_or_never().unwrap().unwrap(), seed);
-    assert!(looks.await.unwrap().is_err());
-    assert_eq!(source.calls(), 1);
 }
 
 /// The same access token beside another refresh token: only that is news.
