@@ -273,7 +273,8 @@ impl Session {
     /// what is owed.
     ///
     /// The token that is held serves until it expires. It takes no longer than a refresh and a late save may
-    /// (60 s and three times 5 s), and may be dropped at any await.
+    /// (60 s and three times 5 s; twice 60 s where nobody drives the session's runtime), and may be dropped
+    /// at any await.
     ///
     /// # Errors
     ///
