@@ -222,3 +222,19 @@ async fn two_sessions_in_one_stack_refresh_each_for_its_own_origin() {
         assert!(world.api.received().iter().all(|sent| sent.authorizations() == 1));
     }
 }
+
+/// A layer that stands twice in a stack speaks for the same session.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_attaches_twice_still_refreshes() {
+    let world = World::new();
+    let session = world.session();
+    let client = stack(&session, AuthLayer::new(session.clone()).layer(world.api.clone()));
+    assert_eq!(send(&client, get("/orders")).await.unwrap().status(), 200);
+    world.authorization.revoke_access_tokens();
+
+    assert_eq!(send(&client, get("/orders")).await.unwrap().status(), 200);
+
+    assert_eq!(world.authorization.token_requests(), 1);
+    assert_eq!(world.api.requests(), 1 + 2);
+    assert!(world.api.received().iter().all(|sent| sent.authorizations() == 1));
+}

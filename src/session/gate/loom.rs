@@ -100,6 +100,7 @@ fn parks_and_leaves(gate: &Gate, now: &Now) {
     gate.leave(&mut place);
 }
 
+/// Case 15.
 #[test]
 fn a_waiter_wakes_whether_it_parked_before_or_after_the_end() {
     let now = now();
