@@ -99,9 +99,9 @@ impl Origins {
         let Some(authority) = uri.authority() else {
             return self.assumed && uri.scheme().is_none();
         };
-        let secure = match uri.scheme() {
-            Some(scheme) if *scheme == Scheme::HTTPS => true,
-            Some(scheme) if *scheme == Scheme::HTTP => false,
+        let secure = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
             _ => return false,
         };
         // Nearly every URI is spelled as the origin was: one comparison, and no port to parse.

@@ -43,12 +43,10 @@ impl Session {
         if !may_carry(request, &shared.origins) {
             return Attached::No(id);
         }
-        Attached::to(request, id, || {
-            let now = shared.clock.now();
-            let snapshot = shared.gate.snapshot();
-            let held = snapshot.as_ref().filter(|held| !held.is_dead(&now))?;
-            Some(held.header.clone())
-        })
+        let now = shared.clock.now();
+        let snapshot = shared.gate.snapshot();
+        let alive = snapshot.as_ref().filter(|held| !held.is_dead(&now));
+        Attached::to(request, id, alive.map(|held| held.header.clone()))
     }
 
     pub(crate) fn id(&self) -> SessionId {
