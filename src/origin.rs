@@ -96,6 +96,12 @@ impl Origins {
     #[must_use]
     #[inline]
     pub fn contain(&self, uri: &Uri) -> bool {
+        self.have(uri)
+    }
+
+    /// In every request's way, twice.
+    #[inline(always)]
+    pub(crate) fn have(&self, uri: &Uri) -> bool {
         let Some(authority) = uri.authority() else {
             return self.assumed && uri.scheme().is_none();
         };

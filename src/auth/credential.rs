@@ -1,5 +1,7 @@
 //! Where the header's value comes from: a session, or a closure.
 
+use std::mem;
+
 use http::{HeaderMap, HeaderValue, Method, Request, header};
 
 use super::bearer;
@@ -60,10 +62,9 @@ impl Attached {
 
     #[cold]
     fn put_back(headers: &mut HeaderMap, theirs: HeaderValue, session: Option<SessionId>) -> Self {
-        match headers.insert(header::AUTHORIZATION, theirs) {
-            Some(ours) => Self::occupied(headers, session, &ours),
-            None => Self::No(session),
-        }
+        let Some(value) = headers.get_mut(header::AUTHORIZATION) else { return Self::No(session) };
+        let ours = mem::replace(value, theirs);
+        Self::occupied(headers, session, &ours)
     }
 
     /// A value that equals ours was set by a layer of the same session above, and not by the caller.
@@ -79,7 +80,7 @@ impl Attached {
 /// Whether a request may carry a credential for these origins at all.
 #[inline]
 pub(crate) fn may_carry<B>(request: &Request<B>, origins: &Origins) -> bool {
-    origins.contain(request.uri())
+    origins.have(request.uri())
         && request.method() != Method::CONNECT
         && request.extensions().get::<NoAuth>().is_none()
 }
@@ -113,7 +114,10 @@ where
     F: Fn() -> Option<AccessToken>,
 {
     fn attach<B>(&self, request: &mut Request<B>) -> Attached {
-        if !may_carry(request, &self.origins) {
+        // The closure is the program's: it is not called in vain.
+        if !may_carry(request, &self.origins)
+            || request.headers().contains_key(header::AUTHORIZATION)
+        {
             return Attached::No(None);
         }
         Attached::to(request, None, (self.token)().map(|token| bearer(&token)))

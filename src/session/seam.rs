@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll, Waker};
 
-use http::{Request, header};
+use http::Request;
 
 use super::{Event, Session, Waiting};
 use crate::{
@@ -27,12 +27,11 @@ impl Seen {
 }
 
 impl Session {
-    /// Whether this request is the session's business: it goes to an allowed origin, carries no
-    /// credentials of its own, and did not ask to be left alone.
+    /// Whether this request is the session's business, as far as its target and its extensions say: it
+    /// goes to an allowed origin, and did not ask to be left alone.
     #[inline]
-    pub(crate) fn concerns<B>(&self, request: &Request<B>) -> bool {
+    pub(crate) fn guards<B>(&self, request: &Request<B>) -> bool {
         may_carry(request, &self.shared().origins)
-            && !request.headers().contains_key(header::AUTHORIZATION)
     }
 
     /// Write the newest token into a request that is the session's business.
