@@ -224,12 +224,12 @@ async fn a_request_as_full_as_can_be_is_a_typed_error() {
     let world = World::new();
     for client in both(&world).await {
         let mut request = get("/");
-        let mut field = 0;
-        while let Ok(_) = {
+        for field in 0.. {
             let name = header::HeaderName::try_from(format!("x-{field}")).unwrap();
-            request.headers_mut().try_insert(name, header::HeaderValue::from_static("1"))
-        } {
-            field += 1;
+            let value = header::HeaderValue::from_static("1");
+            if request.headers_mut().try_insert(name, value).is_err() {
+                break;
+            }
         }
         let error = send(&client, request).await.unwrap_err();
         let error = error.downcast_ref::<RefreshError>().expect("a typed error");
