@@ -99,14 +99,14 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let concerned = self.select.select(&request).filter(|session| session.guards(&request));
         let Some(session) = concerned else { return self.pass(request) };
-        let Some(seen) = session.calm() else { return self.ask(session.clone(), request) };
+        let Some((seen, now)) = session.calm() else { return self.ask(session.clone(), request) };
         if request.extensions().get::<NoReplay>().is_some() {
             if Head::has_credentials(&request) {
                 return self.pass(request);
             }
             let outgoing = Outgoing::unkept(request.uri().clone());
             let session = session.clone();
-            let sent = self.inner.call(request.map(ReplayBody::once));
+            let sent = session.at(now, || self.inner.call(request.map(ReplayBody::once)));
             let attempt = Attempt::new(
                 None,
                 session,
@@ -123,11 +123,12 @@ where
         // For a replay: what `poll_ready` bought is spent on the first send.
         let service = Some(self.inner.clone());
         let mut kept = None;
-        let sent = self.inner.call(request.map(|body| {
+        let keep = |body| {
             let (keeper, body) = keep(body, self.cap);
             kept = Some(keeper);
             body
-        }));
+        };
+        let sent = session.at(now, || self.inner.call(request.map(keep)));
         let outgoing = Outgoing::kept(uri, head, kept);
         let attempt = Attempt::new(
             service,

@@ -4,9 +4,10 @@ use std::task::{Context, Poll, Waker};
 
 use http::Request;
 
-use super::{Event, Session, Waiting};
+use super::{Event, Session, Waiting, reading};
 use crate::{
     auth::{Attached, may_carry},
+    clock::Now,
     extension::SessionId,
     lifecycle::{Decision, Endpoint, Generation, Outlook},
 };
@@ -42,7 +43,7 @@ impl Session {
         if !may_carry(request, &shared.origins) {
             return Attached::No(id);
         }
-        let now = shared.clock.now();
+        let now = reading::current(shared.id()).unwrap_or_else(|| shared.clock.now());
         let snapshot = shared.gate.snapshot();
         let alive = snapshot.as_ref().filter(|held| !held.is_dead(&now));
         Attached::to(request, id, alive.map(|held| held.header.clone()))
@@ -52,13 +53,20 @@ impl Session {
         self.shared().id()
     }
 
-    /// The token that can be attached without asking.
+    /// The token that can be attached without asking, and when that was found.
     #[inline]
-    pub(crate) fn calm(&self) -> Option<Seen> {
+    pub(crate) fn calm(&self) -> Option<(Seen, Now)> {
         let shared = self.shared();
         let snapshot = shared.gate.snapshot();
         let held = snapshot.as_ref()?;
-        held.is_calm(&shared.clock.now()).then(|| Seen::of(&held.outlook))
+        let now = shared.clock.now();
+        held.is_calm(&now).then(|| (Seen::of(&held.outlook), now))
+    }
+
+    /// Call what attaches the token, without a reading of the clocks of its own.
+    #[inline(always)]
+    pub(crate) fn at<T>(&self, now: Now, call: impl FnOnce() -> T) -> T {
+        reading::shared(self.id(), now, call)
     }
 
     /// The newest token, dead or alive.
