@@ -60,11 +60,6 @@ impl Deadline {
         Self::after(*now, FAR).unwrap_or(Self { mono: now.mono, wall: now.wall })
     }
 
-    /// A moment that has come.
-    pub(crate) fn passed_at(now: &Now) -> Self {
-        Self { mono: now.mono, wall: now.wall }
-    }
-
     #[inline]
     pub(crate) fn passed(&self, now: &Now) -> bool {
         now.mono >= self.mono || now.wall >= self.wall

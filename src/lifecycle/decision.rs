@@ -1,7 +1,10 @@
 //! What goes into the machine, and what comes out of it.
 
 use super::{Life, Serial, Ticket};
-use crate::{RefreshError, clock::Deadline};
+use crate::{
+    RefreshError,
+    clock::{Deadline, Now},
+};
 
 /// The ordinal of an access token that this session came by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,8 +65,36 @@ pub(crate) struct Outlook {
     pub(crate) dead_at: Option<Deadline>,
     /// The refresh that brought it began after a server had refused its predecessor.
     pub(crate) answers_challenge: bool,
-    /// Until here a request may go out without asking.
-    pub(crate) calm_until: Deadline,
+    pub(crate) calm: Calm,
     /// Some endpoint refused it right after it was fetched.
     pub(crate) is_refused: bool,
+    /// A refresh that did not help is in the brake: an accepted replay is news.
+    pub(crate) is_braking: bool,
+}
+
+/// For how long a request may go out with a token without asking the machine.
+///
+/// It does not depend on when it is looked at, so that a snapshot that says so need not be replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Calm {
+    Never,
+    Until(Deadline),
+    Always,
+}
+
+impl Calm {
+    #[inline]
+    pub(crate) fn lasts(&self, now: &Now) -> bool {
+        match self {
+            Self::Until(end) => !end.passed(now),
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
+}
+
+impl From<Option<Deadline>> for Calm {
+    fn from(end: Option<Deadline>) -> Self {
+        end.map_or(Self::Always, Self::Until)
+    }
 }

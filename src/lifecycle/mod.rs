@@ -30,7 +30,7 @@ use crate::{
 };
 
 pub(crate) use self::{
-    decision::{Decision, Endpoint, Generation, Outcome, Outlook, Settled},
+    decision::{Calm, Decision, Endpoint, Generation, Outcome, Outlook, Settled},
     policy::{Backoff, Brake, Life, Policy},
     ticket::{Cause, Purpose, Serial, Ticket},
 };
@@ -365,31 +365,37 @@ impl Lifecycle {
     pub(crate) fn outlook(&self, now: &Now) -> Option<Outlook> {
         let token = self.token.as_ref()?;
         let dead_at = token.life.dead_at;
-        let end = dead_at.unwrap_or_else(|| Deadline::far(now));
         let pause = self.cooling_until(now).into_iter().chain(self.braked_until(token, now)).max();
         let renews = self.flight.is_some() && !self.looks_while_paused(now);
-        let calm_until = if renews && token.challenged {
-            Deadline::passed_at(now)
+        let calm = if renews && token.challenged {
+            Calm::Never
         } else if self.closed || (self.flight.is_some() && !token.challenged) {
-            end
+            dead_at.into()
         } else {
             let due = match token.life.early_at {
-                _ if token.challenged => Deadline::passed_at(now),
-                Some(early_at) => early_at,
-                None => end,
+                _ if token.challenged => Calm::Never,
+                Some(early_at) => Calm::Until(early_at),
+                None => dead_at.into(),
             };
             // While a refresh may not run, no request need ask whether one is due.
-            match pause {
-                Some(pause) if due.mono <= pause || due.passed(now) => {
-                    Deadline { mono: pause.min(end.mono), wall: end.wall }
+            let is_earlier = |pause| match due {
+                Calm::Never => true,
+                Calm::Until(due) => due.mono <= pause || due.passed(now),
+                Calm::Always => false,
+            };
+            match pause.filter(|pause| is_earlier(*pause)) {
+                Some(pause) => {
+                    let end = dead_at.unwrap_or_else(|| Deadline::far(now));
+                    Calm::Until(Deadline { mono: pause.min(end.mono), wall: end.wall })
                 }
-                _ => due,
+                None => due,
             }
         };
         let answers_challenge = token.purpose == Purpose::Refresh(Cause::Challenged);
         let is_refused = !token.refused_by.is_empty();
         let generation = token.generation;
-        Some(Outlook { generation, dead_at, answers_challenge, calm_until, is_refused })
+        let is_braking = self.brake.is_counting();
+        Some(Outlook { generation, dead_at, answers_challenge, calm, is_refused, is_braking })
     }
 
     /// Only the request that asked for a look waits for it: the others have a token to go out with.

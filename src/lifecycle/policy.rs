@@ -114,6 +114,10 @@ impl Brake {
         }
     }
 
+    pub(crate) fn is_counting(&self) -> bool {
+        !self.fruitless.is_empty()
+    }
+
     pub(crate) fn reset(&mut self) {
         self.fruitless.clear();
     }

@@ -2,8 +2,8 @@
 
 use std::{
     error::Error,
-    mem,
-    task::{Context, Poll, ready},
+    pin::Pin,
+    task::{Context, Poll},
 };
 
 use http::{Request, Response};
@@ -16,24 +16,12 @@ use crate::{
     Verdict,
     error::Kind,
     extension::Unattached,
+    lifecycle::{Endpoint, Generation},
     session::{Seen, Waiting},
 };
 
 /// How often a request is admitted again because its token ran out between the layers.
 const ADMISSIONS: u8 = 3;
-
-pub(super) enum Wait<B, R> {
-    /// For a token to go out with.
-    Admitting { waiting: Waiting, request: Request<ReplayBody<B>> },
-    /// For the inner service's readiness.
-    Readying { request: Request<ReplayBody<B>> },
-    /// For another token, with the challenge in hand: it may be the answer.
-    Renewing { waiting: Waiting, response: Response<R> },
-    /// For the challenge to be emptied before the replay.
-    Draining { drain: Drain<R>, request: Request<ReplayBody<B>> },
-    /// Between two of these.
-    Moving,
-}
 
 /// What outlives the states.
 pub(super) struct Attempt<S, B, C> {
@@ -50,12 +38,18 @@ pub(super) struct Attempt<S, B, C> {
     replays: u8,
 }
 
-/// What a response, or the end of a wait, leads to.
+/// What comes next, between two states.
 pub(super) enum Next<F, B, R> {
-    Return(Response<R>),
-    Fail(BoxError),
-    Send(F),
-    Wait(Box<Wait<B, R>>),
+    /// Wait for a token to go out with.
+    Admit(Request<ReplayBody<B>>),
+    /// Wait for another token, with the challenge in hand: it may be the answer.
+    Renew(Response<R>, Endpoint),
+    /// Empty the challenge before the replay.
+    Drain(Drain<R>, Request<ReplayBody<B>>),
+    /// Send, once the inner service is ready.
+    Send(Request<ReplayBody<B>>),
+    Sent(F),
+    End(Result<Response<R>, BoxError>),
 }
 
 impl<S, B, C> Attempt<S, B, C> {
@@ -109,8 +103,7 @@ where
         true
     }
 
-    /// After a send that was not answered: a challenge, or an error.
-    #[cold]
+    /// What a send leads to that was not answered: by a challenge, or by an error.
     pub(super) fn unanswered(
         &mut self,
         sent: Result<Response<R>, BoxError>,
@@ -133,7 +126,9 @@ where
     }
 
     fn challenged(&mut self, mut response: Response<R>) -> Next<S::Future, B, R> {
-        let Some(Seen { generation: seen, .. }) = self.seen else { return Next::Return(response) };
+        let Some(Seen { generation: seen, .. }) = self.seen else {
+            return Next::End(Ok(response));
+        };
         let endpoint = self.outgoing.endpoint();
         let Limits { refreshed_replays, replays, .. } = self.limits;
         if self.refreshed_replays > 0 && self.refreshed_replays >= refreshed_replays {
@@ -149,28 +144,21 @@ where
             NotReplayed::Exhausted
         } else {
             self.outgoing.freeze();
-            let waiting = self.session.waiting();
-            return Next::Wait(Box::new(Wait::Renewing { waiting, response }));
+            return Next::Renew(response, endpoint);
         };
         self.session.challenge_beside(seen, endpoint);
         response.extensions_mut().insert(why_not);
-        Next::Return(response)
+        Next::End(Ok(response))
     }
 
     /// The request was challenged, and that is its answer.
     fn give_up(&self, mut response: Response<R>, error: RefreshError) -> Next<S::Future, B, R> {
         self.outgoing.thaw();
         if self.limits.error_instead {
-            return Next::Fail(error.into());
+            return Next::End(Err(error.into()));
         }
         response.extensions_mut().insert(error);
-        Next::Return(response)
-    }
-
-    fn not_replayed(&self, mut response: Response<R>) -> Response<R> {
-        self.outgoing.thaw();
-        response.extensions_mut().insert(NotReplayed::Body);
-        response
+        Next::End(Ok(response))
     }
 
     fn failed(&mut self, error: BoxError) -> Next<S::Future, B, R> {
@@ -180,73 +168,65 @@ where
             && let Some(request) = self.outgoing.again()
         {
             self.admissions += 1;
-            let waiting = self.session.waiting();
-            return Next::Wait(Box::new(Wait::Admitting { waiting, request }));
+            return Next::Admit(request);
         }
-        Next::Fail(error)
+        Next::End(Err(error))
     }
 
-    pub(super) fn poll_wait(
-        &mut self,
-        wait: &mut Wait<B, R>,
+    /// Until there is another token than the one that was challenged.
+    pub(super) fn poll_renewed(
+        &self,
+        waiting: Pin<&mut Waiting>,
+        endpoint: Endpoint,
         cx: &mut Context<'_>,
-    ) -> Poll<Next<S::Future, B, R>> {
-        loop {
-            match wait {
-                Wait::Admitting { waiting, .. } => {
-                    if let Err(error) = ready!(waiting.poll_admitted(cx)) {
-                        return Poll::Ready(Next::Fail(error.into()));
-                    }
-                }
-                Wait::Readying { .. } => {
-                    let Some(service) = &mut self.service else { return Poll::Pending };
-                    if let Err(error) = ready!(service.poll_ready(cx)) {
-                        return Poll::Ready(Next::Fail(error.into()));
-                    }
-                }
-                Wait::Renewing { waiting, .. } => {
-                    let Some(Seen { generation: seen, .. }) = self.seen else {
-                        return Poll::Pending;
-                    };
-                    let endpoint = Some(self.outgoing.endpoint());
-                    let renewed = ready!(waiting.poll_renewed(seen, endpoint, cx));
-                    let waited = waiting.waited();
-                    let Wait::Renewing { response, .. } = mem::replace(wait, Wait::Moving) else {
-                        return Poll::Pending;
-                    };
-                    let generation = match renewed {
-                        Ok(generation) => generation,
-                        Err(error) => return Poll::Ready(self.give_up(response, error)),
-                    };
-                    let Some(request) = self.outgoing.again() else {
-                        // The stream failed while it was taken over.
-                        return Poll::Ready(Next::Return(self.not_replayed(response)));
-                    };
-                    self.replays += 1;
-                    // A refresh that ran already when the token was refused may have fetched its
-                    // successor before whatever the refusal is about, so it is no answer to that.
-                    let answered = waited && self.session.answers_challenge(generation);
-                    self.refreshed_replays += u8::from(answered);
-                    *wait = Wait::Draining { drain: Drain::new(response.into_body()), request };
-                    continue;
-                }
-                Wait::Draining { drain, .. } => ready!(drain.poll(cx)),
-                Wait::Moving => return Poll::Pending,
-            }
-            match mem::replace(wait, Wait::Moving) {
-                Wait::Admitting { request, .. } | Wait::Draining { request, .. } => {
-                    *wait = Wait::Readying { request };
-                }
-                Wait::Readying { request } => {
-                    // Read just before the send: `Auth` attaches this token or a newer one, so a
-                    // challenge is never held against a token that the request did not carry.
-                    self.seen = self.session.newest();
-                    let Some(service) = &mut self.service else { return Poll::Pending };
-                    return Poll::Ready(Next::Send(service.call(request)));
-                }
-                Wait::Renewing { .. } | Wait::Moving => return Poll::Pending,
-            }
+    ) -> Poll<Result<Generation, RefreshError>> {
+        let Some(Seen { generation: seen, .. }) = self.seen else { return Poll::Pending };
+        waiting.poll_renewed(seen, Some(endpoint), cx)
+    }
+
+    /// What the wait for another token leads to; whether it `waited` for a refresh.
+    pub(super) fn renewed(
+        &mut self,
+        renewed: Result<Generation, RefreshError>,
+        waited: bool,
+        mut response: Response<R>,
+    ) -> Next<S::Future, B, R> {
+        let generation = match renewed {
+            Ok(generation) => generation,
+            Err(error) => return self.give_up(response, error),
+        };
+        let Some(request) = self.outgoing.again() else {
+            // The stream failed while it was taken over.
+            self.outgoing.thaw();
+            response.extensions_mut().insert(NotReplayed::Body);
+            return Next::End(Ok(response));
+        };
+        self.replays += 1;
+        // A refresh that ran already when the token was refused may have fetched its successor before
+        // whatever the refusal is about, so it is no answer to that.
+        let answered = waited && self.session.answers_challenge(generation);
+        self.refreshed_replays += u8::from(answered);
+        match Drain::of(response.into_body()) {
+            Some(drain) => Next::Drain(drain, request),
+            None => Next::Send(request),
         }
+    }
+
+    pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        let Some(service) = &mut self.service else { return Poll::Pending };
+        service.poll_ready(cx).map_err(Into::into)
+    }
+
+    /// The inner service is ready.
+    pub(super) fn send(&mut self, request: Request<ReplayBody<B>>) -> Option<S::Future> {
+        // Read just before the send: `Auth` attaches this token or a newer one, so a challenge is never
+        // held against a token that the request did not carry.
+        self.seen = self.session.newest();
+        Some(self.service.as_mut()?.call(request))
+    }
+
+    pub(super) fn waiting(&self) -> Waiting {
+        self.session.waiting()
     }
 
     #[cfg(feature = "redirect")]

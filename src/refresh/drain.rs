@@ -26,8 +26,10 @@ pub(super) struct Drain<R> {
 }
 
 impl<R: Body> Drain<R> {
-    pub(super) fn new(body: R) -> Self {
-        Self { body: Box::pin(body), left: BYTES, patience: None }
+    /// `None` where it is empty.
+    pub(super) fn of(body: R) -> Option<Self> {
+        let left = !body.is_end_stream();
+        left.then(|| Self { body: Box::pin(body), left: BYTES, patience: None })
     }
 
     /// Ready when it is empty, or not worth more.

@@ -25,8 +25,11 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower::Service;
 
-use super::attempt::{Attempt, Next, Wait};
-use crate::{BoxError, Classify, ReplayBody, session::Waiting};
+use super::{
+    attempt::{Attempt, Next},
+    drain::Drain,
+};
+use crate::{BoxError, Classify, ReplayBody, lifecycle::Endpoint, session::Waiting};
 
 pin_project! {
     /// The future of [`Refresh`](super::Refresh).
@@ -35,17 +38,20 @@ pin_project! {
         S: Service<Request<ReplayBody<B>>>,
     {
         #[pin]
-        state: State<S::Future, Wait<B, R>>,
+        state: State<S::Future, B, R>,
         role: Role<Attempt<S, B, C>>,
     }
 }
 
 pin_project! {
+    // Requests are boxed: they lie here only while something else than a refresh is waited for.
     #[project = StateProj]
-    enum State<F, W> {
+    enum State<F, B, R> {
         Sending { #[pin] future: F },
-        /// Boxed, since a request whose token is valid never comes here.
-        Waiting { wait: Box<W> },
+        Admitting { #[pin] waiting: Waiting, request: Option<Box<Request<ReplayBody<B>>>> },
+        Renewing { #[pin] waiting: Waiting, endpoint: Endpoint, response: Option<Response<R>> },
+        Draining { drain: Drain<R>, request: Option<Box<Request<ReplayBody<B>>>> },
+        Readying { request: Option<Box<Request<ReplayBody<B>>>> },
     }
 }
 
@@ -77,8 +83,8 @@ where
         request: Request<ReplayBody<B>>,
         attempt: Attempt<S, B, C>,
     ) -> Self {
-        let wait = Box::new(Wait::Admitting { waiting, request });
-        Self { state: State::Waiting { wait }, role: Role::Attempting(attempt) }
+        let request = Some(Box::new(request));
+        Self { state: State::Admitting { waiting, request }, role: Role::Attempting(attempt) }
     }
 }
 
@@ -95,37 +101,106 @@ where
     #[cold]
     fn poll_on(
         self: Pin<&mut Self>,
-        mut sent: Option<Result<Response<R>, BoxError>>,
+        sent: Option<Result<Response<R>, BoxError>>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Response<R>, BoxError>> {
         let mut this = self.project();
         let Role::Attempting(attempt) = this.role else { return Poll::Pending };
+        let mut next = sent.map(|sent| attempt.unanswered(sent));
         loop {
-            let next = match (sent.take(), this.state.as_mut().project()) {
-                (Some(sent), _) => attempt.unanswered(sent),
-                (None, StateProj::Waiting { wait }) => ready!(attempt.poll_wait(wait, cx)),
-                (None, StateProj::Sending { future }) => {
-                    match ready!(future.poll(cx)).map_err(Into::into) {
-                        Ok(response) if attempt.is_answered(&response) => Next::Return(response),
-                        other => attempt.unanswered(other),
+            let state = match next.take() {
+                None => {
+                    next = Some(ready!(poll_state(this.state.as_mut().project(), attempt, cx)));
+                    continue;
+                }
+                Some(Next::Admit(request)) => {
+                    let waiting = attempt.waiting();
+                    State::Admitting { waiting, request: Some(Box::new(request)) }
+                }
+                Some(Next::Renew(response, endpoint)) => {
+                    let waiting = attempt.waiting();
+                    State::Renewing { waiting, endpoint, response: Some(response) }
+                }
+                Some(Next::Drain(mut drain, request)) => {
+                    if drain.poll(cx).is_ready() {
+                        next = Some(Next::Send(request));
+                        continue;
                     }
+                    this.state.set(State::Draining { drain, request: Some(Box::new(request)) });
+                    return Poll::Pending;
+                }
+                Some(Next::Send(request)) => match attempt.poll_ready(cx) {
+                    Poll::Ready(Ok(())) => match attempt.send(request) {
+                        Some(future) => State::Sending { future },
+                        None => return Poll::Pending,
+                    },
+                    Poll::Ready(Err(error)) => {
+                        next = Some(Next::End(Err(error)));
+                        continue;
+                    }
+                    Poll::Pending => {
+                        this.state.set(State::Readying { request: Some(Box::new(request)) });
+                        return Poll::Pending;
+                    }
+                },
+                Some(Next::Sent(future)) => State::Sending { future },
+                Some(Next::End(output)) => {
+                    *this.role = Role::Over;
+                    return Poll::Ready(output);
                 }
             };
-            let output = match next {
-                Next::Send(future) => {
-                    this.state.set(State::Sending { future });
-                    continue;
-                }
-                Next::Wait(wait) => {
-                    this.state.set(State::Waiting { wait });
-                    continue;
-                }
-                Next::Return(response) => Ok(response),
-                Next::Fail(error) => Err(error),
-            };
-            *this.role = Role::Over;
-            return Poll::Ready(output);
+            this.state.set(state);
         }
+    }
+}
+
+/// Until the state is over.
+fn poll_state<S, B, R, C>(
+    state: StateProj<'_, S::Future, B, R>,
+    attempt: &mut Attempt<S, B, C>,
+    cx: &mut Context<'_>,
+) -> Poll<Next<S::Future, B, R>>
+where
+    S: Service<Request<ReplayBody<B>>, Response = Response<R>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body + 'static,
+    B::Error: Into<BoxError>,
+    C: Classify,
+    R: Body,
+{
+    let request = match state {
+        StateProj::Sending { future } => {
+            return Poll::Ready(match ready!(future.poll(cx)).map_err(Into::into) {
+                Ok(response) if attempt.is_answered(&response) => Next::End(Ok(response)),
+                sent => attempt.unanswered(sent),
+            });
+        }
+        StateProj::Renewing { mut waiting, endpoint, response } => {
+            let renewed = ready!(attempt.poll_renewed(waiting.as_mut(), *endpoint, cx));
+            let Some(response) = response.take() else { return Poll::Pending };
+            return Poll::Ready(attempt.renewed(renewed, waiting.waited(), response));
+        }
+        StateProj::Admitting { waiting, request } => {
+            if let Err(error) = ready!(waiting.poll_admitted(cx)) {
+                return Poll::Ready(Next::End(Err(error.into())));
+            }
+            request
+        }
+        StateProj::Draining { drain, request } => {
+            ready!(drain.poll(cx));
+            request
+        }
+        StateProj::Readying { request } => {
+            if let Err(error) = ready!(attempt.poll_ready(cx)) {
+                return Poll::Ready(Next::End(Err(error)));
+            }
+            let sent = request.take().and_then(|request| attempt.send(*request));
+            return sent.map_or(Poll::Pending, |future| Poll::Ready(Next::Sent(future)));
+        }
+    };
+    match request.take() {
+        Some(request) => Poll::Ready(Next::Send(*request)),
+        None => Poll::Pending,
     }
 }
 

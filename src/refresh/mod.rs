@@ -58,7 +58,7 @@ use self::{
 pub use self::{future::ResponseFuture, layer::RefreshLayer};
 use crate::{
     BearerClassifier, BoxError, Classify, NoReplay, ReplayBody, SelectSession, Session,
-    replay::keep, session::poll_once,
+    replay::keep,
 };
 
 /// Refreshes the access token when it is challenged, and sends the request again; see the
@@ -173,19 +173,18 @@ impl<S, L, C: Clone> Refresh<S, L, C> {
         let request = Request::from_parts(parts, body);
         let mut waiting = session.waiting();
         let service = self.inner.clone();
-        let admitted = poll_once(|cx| waiting.poll_admitted(cx));
+        let is_admitted = waiting.is_admitted();
         let seen = session.newest();
         let attempt = |seen| {
             let service = Some(service.clone());
             Attempt::new(service, session, self.classify.clone(), self.limits, outgoing, seen)
         };
-        if let Poll::Ready(Ok(_)) = admitted {
+        if is_admitted {
             let attempt = attempt(seen);
             return ResponseFuture::sending(self.inner.call(request), attempt);
         }
         let attempt = attempt(None);
-        // A permit held by a waiter is a permit that nobody can use. An error is there again when the
-        // future is polled.
+        // A permit held by a waiter is a permit that nobody can use.
         self.inner = service;
         ResponseFuture::admitting(waiting, request, attempt)
     }

@@ -85,8 +85,8 @@ where
         *request.version_mut() = head.version;
         *request.extensions_mut() = head.extensions.clone();
         let headers = request.headers_mut();
-        // One allocation where it fits; a map that was larger grows as it did before.
-        let _ = headers.try_reserve(head.fields.len());
+        // At once, with room for the credential; a map that was larger grows as it did before.
+        let _ = headers.try_reserve(head.fields.len() + 1);
         for (name, value) in &head.fields {
             headers.append(name, value.clone());
         }

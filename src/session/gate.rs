@@ -40,7 +40,7 @@ impl Snapshot {
     /// Whether a request may go out with this token, as far as it is known without asking.
     #[inline]
     pub(crate) fn is_calm(&self, now: &Now) -> bool {
-        !self.outlook.calm_until.passed(now)
+        self.outlook.calm.lasts(now)
     }
 
     #[inline]
@@ -126,11 +126,12 @@ impl Gate {
         self.snapshot.load()
     }
 
-    /// Ask the machine, and park if it says so.
+    /// Ask the machine, and park if it says so. Without a waker the place only remembers which flight
+    /// is waited for.
     pub(crate) fn poll(
         &self,
         place: &mut Place,
-        cx: &Context<'_>,
+        waker: Option<&Waker>,
         now: &Now,
         ask: impl FnOnce(&mut Lifecycle, Option<Serial>) -> Decision,
     ) -> Decision {
@@ -146,7 +147,7 @@ impl Gate {
         let unparked = match parks_for {
             Some(serial) => {
                 place.waited = Some(serial);
-                state.waiting.park(place, cx.waker())
+                waker.and_then(|waker| state.waiting.park(place, waker))
             }
             None => state.waiting.leave(place),
         };

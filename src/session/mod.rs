@@ -17,7 +17,7 @@ mod status;
 mod unsaved;
 mod waiting;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, pin::pin, sync::Arc};
 
 pub use self::{
     builder::{BuildError, SessionBuilder},
@@ -28,10 +28,7 @@ pub use self::{
     unsaved::Unsaved,
 };
 use self::{flight::Flight, gate::Place, holding::Owed, shared::Shared};
-pub(crate) use self::{
-    seam::{Seen, poll_once},
-    waiting::Waiting,
-};
+pub(crate) use self::{seam::Seen, waiting::Waiting};
 use crate::{
     AccessToken, RefreshError, StoreError, TokenSet, TokenSource,
     error::Kind,
@@ -101,14 +98,11 @@ impl Session {
     /// patience.
     pub async fn token(&self) -> Result<AccessToken, RefreshError> {
         loop {
-            if let Some(token) = self.peek() {
-                let now = self.shared().clock.now();
-                if self.shared().gate.snapshot().as_ref().is_some_and(|held| held.is_calm(&now)) {
-                    return Ok(token);
-                }
+            if let Some(token) = self.calm_token() {
+                return Ok(token);
             }
-            let mut waiting = self.waiting();
-            std::future::poll_fn(|cx| waiting.poll_admitted(cx)).await?;
+            let mut waiting = pin!(self.waiting());
+            std::future::poll_fn(|cx| waiting.as_mut().poll_admitted(cx)).await?;
             if let Some(token) = self.peek() {
                 return Ok(token);
             }
@@ -144,8 +138,8 @@ impl Session {
             seen = self.generation_of(refused);
         }
         if let Some(seen) = seen {
-            let mut waiting = self.waiting();
-            std::future::poll_fn(|cx| waiting.poll_renewed(seen, None, cx)).await?;
+            let mut waiting = pin!(self.waiting());
+            std::future::poll_fn(|cx| waiting.as_mut().poll_renewed(seen, None, cx)).await?;
         }
         self.token().await
     }

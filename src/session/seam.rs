@@ -1,11 +1,10 @@
 //! What the two layers ask of a session.
 
-use std::task::{Context, Poll, Waker};
-
 use http::Request;
 
 use super::{Event, Session, Waiting, reading};
 use crate::{
+    AccessToken,
     auth::{Attached, may_carry},
     clock::Now,
     extension::SessionId,
@@ -83,6 +82,13 @@ impl Session {
         outlook.is_some_and(|it| it.generation == generation && it.answers_challenge)
     }
 
+    pub(super) fn calm_token(&self) -> Option<AccessToken> {
+        let shared = self.shared();
+        let snapshot = shared.gate.snapshot();
+        let held = snapshot.as_ref()?;
+        held.is_calm(&shared.clock.now()).then(|| held.token.clone())
+    }
+
     pub(crate) fn waiting(&self) -> Waiting {
         Waiting::new(self.shared().clone())
     }
@@ -104,7 +110,12 @@ impl Session {
         self.shared().gate.ask(&now, |state| state.life.refused(generation, endpoint, &now));
     }
 
+    /// A replay with a token that was fetched for it was accepted.
     pub(crate) fn accepted(&self) {
+        let snapshot = self.shared().gate.snapshot();
+        if !snapshot.as_ref().is_some_and(|held| held.outlook.is_braking) {
+            return;
+        }
         let now = self.shared().clock.now();
         self.shared().gate.ask(&now, |state| state.life.accepted());
     }
@@ -122,9 +133,4 @@ impl Session {
     pub(crate) fn origins(&self) -> &crate::Origins {
         &self.shared().origins
     }
-}
-
-/// Ready at once: a poll that needs no waker.
-pub(crate) fn poll_once<T>(poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
-    poll(&mut Context::from_waker(Waker::noop()))
 }

@@ -8,6 +8,7 @@ use std::{
     time::Instant,
 };
 
+use pin_project_lite::pin_project;
 use tokio::{
     runtime::{self, Handle},
     time::Sleep,
@@ -24,29 +25,60 @@ use crate::{
 /// How many refreshes one waiter begins anew because a runtime dropped the one before.
 const LAUNCHES: u8 = 3;
 
-/// A wait that can be dropped at any time: its place in the list goes with it.
-pub(crate) struct Waiting {
-    shared: Arc<Shared>,
-    place: Place,
-    patience: Option<Patience>,
-    launches: u8,
+pin_project! {
+    /// A wait that can be dropped at any time: its place in the list goes with it.
+    pub(crate) struct Waiting {
+        shared: Arc<Shared>,
+        place: Place,
+        launches: u8,
+        patience: Option<Patience>,
+        #[pin]
+        timer: Option<Sleep>,
+    }
+
+    impl PinnedDrop for Waiting {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            this.shared.gate.leave(this.place);
+        }
+    }
 }
 
-/// When a wait ends, and the timer of the runtime that it was last polled on.
+/// When a wait ends, and the runtime of its timer.
+#[derive(Clone, Copy, Debug)]
 struct Patience {
     end: Instant,
     runtime: runtime::Id,
-    timer: Pin<Box<Sleep>>,
 }
 
 impl Waiting {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, place: Place::default(), patience: None, launches: 0 }
+        Self { shared, place: Place::default(), launches: 0, patience: None, timer: None }
+    }
+
+    /// Whether a token can be attached at once. Where that takes a refresh, it begins here; the wait
+    /// itself begins when it is first polled.
+    pub(crate) fn is_admitted(&mut self) -> bool {
+        let now = self.shared.clock.now();
+        let admit = |life: &mut Lifecycle, waited| life.admit(waited, &now);
+        match self.shared.gate.poll(&mut self.place, None, &now, admit) {
+            Decision::Go(_) => true,
+            Decision::GoAndRefresh(_, ticket) => {
+                let _ = self.shared.launch(ticket);
+                true
+            }
+            Decision::Refresh(ticket) => {
+                // An error is there again at the first poll.
+                let _ = self.shared.launch(ticket);
+                false
+            }
+            Decision::Wait(_) | Decision::Fail(_) => false,
+        }
     }
 
     /// Until a token can be attached.
     pub(crate) fn poll_admitted(
-        &mut self,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Generation, RefreshError>> {
         self.poll(cx, |life, waited, now| life.admit(waited, now))
@@ -54,7 +86,7 @@ impl Waiting {
 
     /// Until there is another token than the one of generation `seen`, which was refused.
     pub(crate) fn poll_renewed(
-        &mut self,
+        self: Pin<&mut Self>,
         seen: Generation,
         endpoint: Option<Endpoint>,
         cx: &mut Context<'_>,
@@ -68,30 +100,28 @@ impl Waiting {
     }
 
     fn poll(
-        &mut self,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         mut ask: impl FnMut(&mut Lifecycle, Option<Serial>, &Now) -> Decision,
     ) -> Poll<Result<Generation, RefreshError>> {
         loop {
-            let now = self.shared.clock.now();
-            let decision = self
-                .shared
-                .gate
-                .poll(&mut self.place, cx, &now, |life, waited| ask(life, waited, &now));
-            match decision {
+            let this = self.as_mut().project();
+            let now = this.shared.clock.now();
+            let ask = |life: &mut Lifecycle, waited| ask(life, waited, &now);
+            match this.shared.gate.poll(this.place, Some(cx.waker()), &now, ask) {
                 Decision::Go(generation) => return Poll::Ready(Ok(generation)),
                 Decision::Fail(error) => return Poll::Ready(Err(error)),
                 Decision::GoAndRefresh(generation, ticket) => {
                     // Without a runtime the request still has its good token.
-                    let _ = self.shared.launch(ticket);
+                    let _ = this.shared.launch(ticket);
                     return Poll::Ready(Ok(generation));
                 }
-                Decision::Wait(_) if self.shared.is_serving() => {
+                Decision::Wait(_) if this.shared.is_serving() => {
                     return self.give_up(RefreshError::new(Kind::Reentrant));
                 }
-                Decision::Wait(_) => return self.poll_patience(cx),
+                Decision::Wait(_) => return self.poll_patience(&now, cx),
                 Decision::Refresh(ticket) => {
-                    if let Err(error) = self.begin(ticket) {
+                    if let Err(error) = self.as_mut().begin(ticket) {
                         return self.give_up(error);
                     }
                     // The task may have been dropped at once, and given the ticket back: ask again.
@@ -100,55 +130,56 @@ impl Waiting {
         }
     }
 
-    fn begin(&mut self, ticket: Ticket) -> Result<(), RefreshError> {
-        if self.launches == LAUNCHES {
-            let now = self.shared.clock.now();
-            self.shared.gate.abandon(&ticket, &now);
+    fn begin(self: Pin<&mut Self>, ticket: Ticket) -> Result<(), RefreshError> {
+        let this = self.project();
+        if *this.launches == LAUNCHES {
+            let now = this.shared.clock.now();
+            this.shared.gate.abandon(&ticket, &now);
             return Err(RefreshError::new(Kind::Abandoned));
         }
-        self.launches += 1;
-        self.shared.launch(ticket).map(drop)
+        *this.launches += 1;
+        this.shared.launch(ticket).map(drop)
     }
 
-    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<Result<Generation, RefreshError>> {
-        let shared = &self.shared;
-        let now = shared.clock.now();
-        let end = match &self.patience {
-            Some(patience) => patience.end,
-            None => now.later(shared.settings.patience),
-        };
+    fn poll_patience(
+        mut self: Pin<&mut Self>,
+        now: &Now,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Generation, RefreshError>> {
+        let mut this = self.as_mut().project();
+        let shared = &**this.shared;
+        let end = this
+            .patience
+            .map_or_else(|| now.later(shared.settings.patience), |patience| patience.end);
         // The runtime that this is polled on goes on, whatever becomes of the one that refreshes.
-        let runtime = Handle::try_current().ok().or_else(|| shared.runtime());
-        match (runtime, &mut self.patience) {
-            (None, None) => return self.give_up(RefreshError::new(Kind::NoRuntime)),
-            // Nothing wakes it but the refresh.
-            (None, Some(_)) if now.mono < end => return Poll::Pending,
-            (None, Some(_)) => {}
-            (Some(runtime), Some(patience)) if patience.runtime == runtime.id() => {
-                ready!(patience.timer.as_mut().poll(cx));
-            }
-            // A timer panics once its runtime has ended, and a request may move to another.
-            (Some(runtime), patience) => {
-                let entered = runtime.enter();
-                let timer = Box::pin(tokio::time::sleep(shared.until(end)));
-                drop(entered);
-                let id = runtime.id();
-                let patience = patience.insert(Patience { end, runtime: id, timer });
-                ready!(patience.timer.as_mut().poll(cx));
-            }
+        let Some(runtime) = Handle::try_current().ok().or_else(|| shared.runtime()) else {
+            return match this.patience {
+                None => self.give_up(RefreshError::new(Kind::NoRuntime)),
+                // Nothing wakes it but the refresh.
+                Some(_) if now.mono < end => Poll::Pending,
+                Some(_) => self.give_up(RefreshError::new(Kind::TimedOut)),
+            };
+        };
+        // A timer panics once its runtime has ended, and a request may move to another.
+        if this.patience.is_none_or(|patience| patience.runtime != runtime.id()) {
+            let entered = runtime.enter();
+            this.timer.set(Some(tokio::time::sleep(shared.until(end))));
+            drop(entered);
+            *this.patience = Some(Patience { end, runtime: runtime.id() });
+        }
+        if let Some(timer) = this.timer.as_pin_mut() {
+            ready!(timer.poll(cx));
         }
         self.give_up(RefreshError::new(Kind::TimedOut))
     }
 
-    fn give_up(&mut self, error: RefreshError) -> Poll<Result<Generation, RefreshError>> {
-        self.shared.gate.leave(&mut self.place);
+    fn give_up(
+        self: Pin<&mut Self>,
+        error: RefreshError,
+    ) -> Poll<Result<Generation, RefreshError>> {
+        let this = self.project();
+        this.shared.gate.leave(this.place);
         Poll::Ready(Err(error))
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.shared.gate.leave(&mut self.place);
     }
 }
 

@@ -101,6 +101,13 @@ fn fruitless(machine: &mut Lifecycle, endpoint: Endpoint, now: &Now) -> Option<R
 
 // The first look at the store.
 
+fn calm_until(machine: &Lifecycle, now: &Now) -> Instant {
+    match machine.outlook(now).unwrap().calm {
+        Calm::Until(end) => end.mono,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn the_first_request_loads_and_the_others_wait_for_it() {
     let now = start();
@@ -169,7 +176,7 @@ fn a_good_token_is_used_without_a_refresh() {
     assert_eq!(goes(machine.admit(None, &(now + seconds(60)))), generation);
     let outlook = machine.outlook(&now).unwrap();
     assert_eq!(outlook.generation, generation);
-    assert_eq!(outlook.calm_until, Deadline::after(now, HOUR - seconds(300)).unwrap());
+    assert_eq!(outlook.calm, Calm::Until(Deadline::after(now, HOUR - seconds(300)).unwrap()));
     assert_eq!(outlook.dead_at, Deadline::after(now, HOUR - seconds(10)));
 }
 
@@ -186,7 +193,7 @@ fn in_the_early_window_one_refresh_runs_beside_and_nobody_waits() {
         assert_eq!(goes(machine.admit(None, &early)), generation);
     }
     let end = machine.outlook(&early).unwrap();
-    assert_eq!(Some(end.calm_until), end.dead_at);
+    assert_eq!(end.calm, end.dead_at.into());
 }
 
 #[test]
@@ -203,7 +210,7 @@ fn a_failed_early_refresh_keeps_the_token_and_pauses() {
     for second in 0..30 {
         assert_eq!(goes(machine.admit(None, &(early + seconds(second)))), generation);
     }
-    assert_eq!(machine.outlook(&early).unwrap().calm_until.mono, (early + seconds(30)).mono);
+    assert_eq!(calm_until(&machine, &early), (early + seconds(30)).mono);
     let _ = ticket_of(machine.admit(None, &(early + seconds(30))));
 }
 
@@ -278,7 +285,7 @@ fn a_challenge_is_answered_by_one_refresh_and_all_join_it() {
     let ticket = ticket_of(machine.challenge(seen, ORDERS, None, &now));
     let waited = waits(machine.challenge(seen, USERS, None, &now));
     assert_eq!(waits(machine.admit(None, &now)), waited);
-    assert!(machine.outlook(&now).unwrap().calm_until.passed(&now));
+    assert!(!machine.outlook(&now).unwrap().calm.lasts(&now));
     let _ = machine.finish(ticket, Outcome::Fresh(life(&now, HOUR)), &now);
     let newest = machine.generation().unwrap();
     assert_eq!(goes(machine.challenge(seen, USERS, waited, &now)), newest);
@@ -348,7 +355,7 @@ fn while_it_cools_requests_go_out_on_the_challenged_token_and_challenges_fail() 
     assert_eq!(goes(machine.admit(None, &now)), seen);
     let error = fails(machine.challenge(seen, USERS, None, &now));
     assert_eq!(error.retry_at(), Some((now + seconds(1)).mono));
-    assert_eq!(machine.outlook(&now).unwrap().calm_until.mono, (now + seconds(1)).mono);
+    assert_eq!(calm_until(&machine, &now), (now + seconds(1)).mono);
     let _ = ticket_of(machine.admit(None, &(now + seconds(1))));
 }
 
@@ -404,7 +411,7 @@ fn five_fruitless_refreshes_brake_challenges_and_nothing_else() {
     assert_eq!(error.retry_at(), Some((now + seconds(30)).mono));
     assert_eq!(goes(machine.admit(None, &now)), newest);
     assert_eq!(goes(machine.challenge(old, Some(Endpoint(9)), None, &now)), newest);
-    assert!(!machine.outlook(&now).unwrap().calm_until.passed(&now));
+    assert!(machine.outlook(&now).unwrap().calm.lasts(&now));
     let _ = ticket_of(machine.challenge(newest, Some(Endpoint(9)), None, &(now + seconds(30))));
 }
 
@@ -717,7 +724,7 @@ fn a_closed_session_serves_its_token_until_it_expires_and_refreshes_nothing() {
     assert!(fails(machine.challenge(seen, ORDERS, None, &early)).is_closed());
     assert_eq!(goes(machine.admit(None, &early)), seen);
     let outlook = machine.outlook(&early).unwrap();
-    assert_eq!(Some(outlook.calm_until), outlook.dead_at);
+    assert_eq!(outlook.calm, outlook.dead_at.into());
     assert!(fails(machine.admit(None, &(now + HOUR))).is_closed());
     assert!(fails(machine.reload()).is_closed());
     assert!(machine.is_closed());
@@ -730,7 +737,7 @@ fn waiters_of_a_closed_session_get_the_flights_result() {
     let ticket = ticket_of(machine.challenge(seen, ORDERS, None, &now));
     machine.close();
     let waited = waits(machine.admit(None, &now));
-    assert!(machine.outlook(&now).unwrap().calm_until.passed(&now));
+    assert!(!machine.outlook(&now).unwrap().calm.lasts(&now));
     let _ = machine.finish(ticket, Outcome::Fresh(life(&now, HOUR)), &now);
     assert!(goes(machine.admit(waited, &now)) > seen);
 }

@@ -235,7 +235,7 @@ impl World {
 
     fn ask(&mut self, waiter: Waiter) {
         let Waiter { ask, waited } = waiter;
-        let calm = self.outlook.filter(|outlook| !outlook.calm_until.passed(&self.now));
+        let calm = self.outlook.filter(|outlook| outlook.calm.lasts(&self.now));
         let decision = match ask {
             Ask::Admit => self.machine.admit(waited, &self.now),
             Ask::Challenge(seen, endpoint) => {
