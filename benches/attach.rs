@@ -194,5 +194,15 @@ fn over_loopback(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, in_memory, two_threads, over_loopback);
+fn short() -> Criterion {
+    Criterion::default()
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(3))
+}
+
+criterion_group! {
+    name = benches;
+    config = short();
+    targets = in_memory, two_threads, over_loopback
+}
 criterion_main!(benches);
