@@ -21,7 +21,7 @@ mod policy;
 mod tests;
 mod ticket;
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use crate::{
     RefreshError,
@@ -71,7 +71,7 @@ struct LookUps {
 
 #[derive(Debug)]
 pub(crate) struct Lifecycle {
-    policy: Policy,
+    policy: Arc<Policy>,
     standing: Standing,
     /// The store was read, or a login made that needless.
     loaded: bool,
@@ -90,9 +90,9 @@ pub(crate) struct Lifecycle {
 }
 
 impl Lifecycle {
-    pub(crate) fn new(policy: Policy) -> Self {
+    pub(crate) fn new(policy: impl Into<Arc<Policy>>) -> Self {
         Self {
-            policy,
+            policy: policy.into(),
             standing: Standing::Ready,
             loaded: false,
             token: None,

@@ -24,7 +24,7 @@ pub struct SessionBuilder {
 
 impl SessionBuilder {
     pub(crate) fn new(source: impl TokenSource) -> Self {
-        let settings = Settings { issuer: source.issuer(), ..Settings::default() };
+        let settings = Settings::new(source.issuer());
         Self {
             source: Box::new(source),
             store: Box::new(MemoryStore::new()),
@@ -100,7 +100,7 @@ impl SessionBuilder {
     ///
     /// Default: what the source says, for a grant the token endpoint's origin.
     pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
-        self.settings.issuer = Some(issuer.into());
+        self.settings.issuer = Some(issuer.into().into());
         self
     }
 
@@ -108,7 +108,7 @@ impl SessionBuilder {
     ///
     /// Default: any.
     pub fn account(mut self, account: impl Into<String>) -> Self {
-        self.settings.account = Some(account.into());
+        self.settings.account = Some(account.into().into());
         self
     }
 
@@ -131,7 +131,7 @@ impl SessionBuilder {
     ///
     /// Default: 10 s.
     pub fn expiry_leeway(mut self, leeway: Duration) -> Self {
-        self.settings.policy.leeway = leeway;
+        self.settings.policy().leeway = leeway;
         self
     }
 
@@ -139,7 +139,7 @@ impl SessionBuilder {
     ///
     /// Default: 0.1.
     pub fn expiry_leeway_fraction(mut self, fraction: f64) -> Self {
-        self.settings.policy.leeway_fraction = fraction;
+        self.settings.policy().leeway_fraction = fraction;
         self
     }
 
@@ -148,8 +148,8 @@ impl SessionBuilder {
     ///
     /// Default: 0.2, and 5 min.
     pub fn early_window(mut self, fraction: f64, limit: Duration) -> Self {
-        self.settings.policy.early_fraction = fraction;
-        self.settings.policy.early_most = limit;
+        self.settings.policy().early_fraction = fraction;
+        self.settings.policy().early_most = limit;
         self
     }
 
@@ -158,7 +158,7 @@ impl SessionBuilder {
     ///
     /// Default: a third.
     pub fn early_jitter(mut self, fraction: f64) -> Self {
-        self.settings.policy.jitter = fraction;
+        self.settings.policy().jitter = fraction;
         self
     }
 
@@ -166,7 +166,7 @@ impl SessionBuilder {
     ///
     /// Default: 10 s.
     pub fn patience(mut self, patience: Duration) -> Self {
-        self.settings.patience = patience;
+        self.settings.rules().patience = patience;
         self
     }
 
@@ -174,7 +174,7 @@ impl SessionBuilder {
     ///
     /// Default: 30 s.
     pub fn answer_timeout(mut self, limit: Duration) -> Self {
-        self.settings.answer = limit;
+        self.settings.rules().answer = limit;
         self
     }
 
@@ -182,7 +182,7 @@ impl SessionBuilder {
     ///
     /// Default: 60 s.
     pub fn refresh_timeout(mut self, limit: Duration) -> Self {
-        self.settings.flight = limit;
+        self.settings.rules().flight = limit;
         self
     }
 
@@ -191,8 +191,8 @@ impl SessionBuilder {
     ///
     /// Default: 3 attempts, from 200 ms.
     pub fn attempts(mut self, attempts: u32, first: Duration) -> Self {
-        self.settings.attempts = attempts;
-        self.settings.retry.first = first;
+        self.settings.rules().attempts = attempts;
+        self.settings.rules().retry.first = first;
         self
     }
 
@@ -200,7 +200,7 @@ impl SessionBuilder {
     ///
     /// Default: [`AmbiguousPolicy::RetryOnce`].
     pub fn ambiguous(mut self, policy: AmbiguousPolicy) -> Self {
-        self.settings.ambiguous = policy;
+        self.settings.rules().ambiguous = policy;
         self
     }
 
@@ -208,8 +208,8 @@ impl SessionBuilder {
     ///
     /// Default: 1 s, up to 60 s.
     pub fn cool_down(mut self, first: Duration, most: Duration) -> Self {
-        self.settings.policy.cool_down.first = first;
-        self.settings.policy.cool_down.most = most;
+        self.settings.policy().cool_down.first = first;
+        self.settings.policy().cool_down.most = most;
         self
     }
 
@@ -217,7 +217,7 @@ impl SessionBuilder {
     ///
     /// Default: 1 h.
     pub fn longest_retry_after(mut self, limit: Duration) -> Self {
-        self.settings.policy.retry_after_most = limit;
+        self.settings.policy().retry_after_most = limit;
         self
     }
 
@@ -226,8 +226,8 @@ impl SessionBuilder {
     ///
     /// Default: 5 in 30 s.
     pub fn brake(mut self, refreshes: usize, window: Duration) -> Self {
-        self.settings.policy.brake_after = refreshes.max(1);
-        self.settings.policy.brake_window = window;
+        self.settings.policy().brake_after = refreshes.max(1);
+        self.settings.policy().brake_window = window;
         self
     }
 
@@ -236,7 +236,7 @@ impl SessionBuilder {
     ///
     /// Default: 5 s.
     pub fn store_timeout(mut self, limit: Duration) -> Self {
-        self.settings.store = limit;
+        self.settings.rules().store = limit;
         self
     }
 
@@ -245,9 +245,9 @@ impl SessionBuilder {
     ///
     /// Default: 1 s, up to 60 s, for 15 min.
     pub fn save_retries(mut self, first: Duration, most: Duration, limit: Duration) -> Self {
-        self.settings.owed.first = first;
-        self.settings.owed.most = most;
-        self.settings.owed_for = limit;
+        self.settings.rules().owed.first = first;
+        self.settings.rules().owed.most = most;
+        self.settings.rules().owed_for = limit;
         self
     }
 
@@ -255,7 +255,7 @@ impl SessionBuilder {
     ///
     /// Default: 10 s.
     pub fn revoke_timeout(mut self, limit: Duration) -> Self {
-        self.settings.revoke = limit;
+        self.settings.rules().revoke = limit;
         self
     }
 

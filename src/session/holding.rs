@@ -9,7 +9,7 @@ use crate::{AccessToken, Expected, RefreshToken, TokenSet, Version, auth::bearer
 #[derive(Default)]
 pub(crate) struct Holding {
     current: Option<Current>,
-    discarded: Option<Discarded>,
+    discarded: Option<Box<Discarded>>,
     owed: Option<Owed>,
     /// The ordinal of what is owed.
     debt: u64,
@@ -102,7 +102,7 @@ impl Holding {
     }
 
     pub(crate) fn discarded(&self) -> Option<&Discarded> {
-        self.discarded.as_ref()
+        self.discarded.as_deref()
     }
 
     pub(crate) fn owed(&self) -> Option<Owed> {
@@ -130,7 +130,7 @@ impl Holding {
     pub(crate) fn discard(&mut self, owed: Option<Owed>) {
         self.owe(owed);
         if let Some(current) = self.current.take() {
-            self.discarded = Some(Discarded::Ended(current.tokens));
+            self.discarded = Some(Box::new(Discarded::Ended(current.tokens)));
         }
     }
 
@@ -138,14 +138,14 @@ impl Holding {
     pub(crate) fn log_out(&mut self, bury: bool) -> Option<TokenSet> {
         self.owe(bury.then_some(Owed::LogOut(Burial::Ours)));
         let current = self.current.take()?;
-        self.discarded = Some(Discarded::LoggedOut(current.tokens.clone(), current.family));
+        self.discarded = Some(Box::new(Discarded::LoggedOut(current.tokens.clone(), current.family)));
         Some(current.tokens)
     }
 
     /// What a logout found in the store, where nothing was held.
     pub(crate) fn discard_found(&mut self, tokens: &TokenSet, family: Option<u64>) {
         if self.current.is_none() && self.discarded.is_none() {
-            self.discarded = Some(Discarded::LoggedOut(tokens.clone(), family));
+            self.discarded = Some(Box::new(Discarded::LoggedOut(tokens.clone(), family)));
         }
     }
 
@@ -157,7 +157,7 @@ impl Holding {
             (Burial::Discarded, None) => false,
         };
         if meant && self.current.is_none() {
-            self.discarded = Some(Discarded::LoggedOut(tokens.clone(), family));
+            self.discarded = Some(Box::new(Discarded::LoggedOut(tokens.clone(), family)));
         }
         meant
     }

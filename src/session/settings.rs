@@ -1,6 +1,10 @@
 //! What a session can be told, with the defaults.
 
-use std::time::Duration;
+use std::{
+    ops::Deref,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use crate::lifecycle::{Backoff, Policy};
 
@@ -20,9 +24,20 @@ pub enum AmbiguousPolicy {
     Surface,
 }
 
+/// What is set for one session.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    pub(crate) policy: Policy,
+    rules: Arc<Rules>,
+    #[cfg(feature = "jwt")]
+    pub(crate) expiry_from_jwt: bool,
+    pub(crate) issuer: Option<Box<str>>,
+    pub(crate) account: Option<Box<str>>,
+}
+
+/// What most sessions leave as it is, so that they share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    pub(crate) policy: Arc<Policy>,
     pub(crate) patience: Duration,
     pub(crate) answer: Duration,
     pub(crate) flight: Duration,
@@ -33,16 +48,43 @@ pub(crate) struct Settings {
     pub(crate) owed: Backoff,
     pub(crate) owed_for: Duration,
     pub(crate) revoke: Duration,
-    #[cfg(feature = "jwt")]
-    pub(crate) expiry_from_jwt: bool,
-    pub(crate) issuer: Option<String>,
-    pub(crate) account: Option<String>,
 }
 
-impl Default for Settings {
+static DEFAULT: LazyLock<Arc<Rules>> = LazyLock::new(Arc::default);
+
+impl Settings {
+    pub(crate) fn new(issuer: Option<String>) -> Self {
+        Self {
+            rules: DEFAULT.clone(),
+            #[cfg(feature = "jwt")]
+            expiry_from_jwt: false,
+            issuer: issuer.map(Into::into),
+            account: None,
+        }
+    }
+
+    /// This session's own from here on.
+    pub(crate) fn rules(&mut self) -> &mut Rules {
+        Arc::make_mut(&mut self.rules)
+    }
+
+    pub(crate) fn policy(&mut self) -> &mut Policy {
+        Arc::make_mut(&mut self.rules().policy)
+    }
+}
+
+impl Deref for Settings {
+    type Target = Rules;
+
+    fn deref(&self) -> &Rules {
+        &self.rules
+    }
+}
+
+impl Default for Rules {
     fn default() -> Self {
         Self {
-            policy: Policy::default(),
+            policy: Arc::default(),
             patience: Duration::from_secs(10),
             answer: Duration::from_secs(30),
             flight: Duration::from_secs(60),
@@ -53,10 +95,6 @@ impl Default for Settings {
             owed: Backoff { first: Duration::from_secs(1), most: Duration::from_secs(60) },
             owed_for: Duration::from_secs(15 * 60),
             revoke: Duration::from_secs(10),
-            #[cfg(feature = "jwt")]
-            expiry_from_jwt: false,
-            issuer: None,
-            account: None,
         }
     }
 }
