@@ -32,7 +32,8 @@ pub(crate) struct Origin {
     pub(crate) secure: bool,
     /// In lower case, without the port where it is the scheme's own.
     authority: Box<str>,
-    host: Box<str>,
+    /// How much of it is the host.
+    host: usize,
     port: u16,
 }
 
@@ -124,12 +125,16 @@ impl Origins {
         let host = uri.host().unwrap_or_default();
         let Some(port) = port(uri, secure) else { return false };
         self.named.iter().any(|origin| {
-            origin.secure == secure && origin.port == port && origin.host.eq_ignore_ascii_case(host)
+            origin.secure == secure
+                && origin.port == port
+                && origin.host().eq_ignore_ascii_case(host)
         })
     }
 
     fn with(mut self, origin: Origin) -> Self {
         if !self.named.contains(&origin) {
+            // A session has one or two, and a program may have many sessions.
+            self.named.reserve_exact(1);
             self.named.push(origin);
         }
         self
@@ -165,7 +170,13 @@ impl Origin {
         let host = authority.host().to_ascii_lowercase();
         let authority =
             if port == default_port(secure) { host.clone() } else { format!("{host}:{port}") };
-        Some(Self { secure, authority: authority.into(), host: host.into(), port })
+        Some(Self { secure, authority: authority.into(), host: host.len(), port })
+    }
+}
+
+impl Origin {
+    fn host(&self) -> &str {
+        self.authority.get(..self.host).unwrap_or_default()
     }
 }
 

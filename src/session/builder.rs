@@ -289,7 +289,10 @@ impl SessionBuilder {
         let now = self.clock.now();
         let shared =
             Shared::new(self.source, self.store, self.clock, origins, self.settings, self.runtime);
-        Ok(Session(Arc::new(super::Handle { shared: Arc::new(shared.with_seed(self.seed, now)) })))
+        if let Some(seed) = self.seed {
+            shared.plant(seed, now);
+        }
+        Ok(Session(Arc::new(super::Handle { shared: Arc::new(shared) })))
     }
 }
 

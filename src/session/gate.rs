@@ -18,6 +18,7 @@ use slab::Slab;
 
 use crate::{
     AccessToken,
+    auth::bearer,
     clock::{Deadline, Now},
     lifecycle::{Decision, Lifecycle, Outcome, Outlook, Serial, Settled, Ticket},
     session::holding::Holding,
@@ -241,20 +242,18 @@ impl Gate {
 
     fn publish(&self, state: &mut State, now: &Now) {
         let outlook = state.life.outlook(now);
-        let held = state.holding.credential();
-        let new = match (outlook, held) {
-            (Some(outlook), Some((token, header))) => {
-                let published = self.snapshot.load();
-                let same = published.as_ref().is_some_and(|snapshot| {
-                    snapshot.outlook == outlook && snapshot.token == *token
-                });
-                if same {
+        let published = self.snapshot.load();
+        let published = published.as_ref();
+        let new = match (outlook, state.holding.access()) {
+            (Some(outlook), Some(token)) => {
+                let same = published.filter(|snapshot| snapshot.token == *token);
+                if same.is_some_and(|snapshot| snapshot.outlook == outlook) {
                     return;
                 }
-                let (token, header) = (token.clone(), header.clone());
-                Some(std::sync::Arc::new(Snapshot { outlook, header, token }))
+                let header = same.map_or_else(|| bearer(token), |same| same.header.clone());
+                Some(std::sync::Arc::new(Snapshot { outlook, header, token: token.clone() }))
             }
-            _ if self.snapshot.load().is_none() => return,
+            _ if published.is_none() => return,
             _ => None,
         };
         self.snapshot.store(new);

@@ -1,13 +1,14 @@
 //! What a session holds: the newest tokens, which record of the store they are or follow, and what the
 //! store is still owed.
 
-use http::HeaderValue;
-
-use crate::{AccessToken, Expected, RefreshToken, TokenSet, Version, auth::bearer};
+use crate::{AccessToken, Expected, RefreshToken, TokenSet, Version};
 
 /// Tokens and their relation to the store. It lives under the gate's lock.
 #[derive(Default)]
 pub(crate) struct Holding {
+    /// Given to the builder: used if the store has no record, and dropped once anything is held. Their
+    /// lifetime is counted from when they were handed in.
+    seed: Option<Box<TokenSet>>,
     current: Option<Current>,
     discarded: Option<Box<Discarded>>,
     owed: Option<Owed>,
@@ -19,7 +20,6 @@ pub(crate) struct Holding {
 
 struct Current {
     tokens: TokenSet,
-    header: HeaderValue,
     expected: Expected,
     replaces: Option<RefreshToken>,
     family: Option<u64>,
@@ -87,8 +87,16 @@ impl Discarded {
 }
 
 impl Holding {
-    pub(crate) fn credential(&self) -> Option<(&AccessToken, &HeaderValue)> {
-        self.current.as_ref().map(|current| (current.tokens.access(), &current.header))
+    pub(crate) fn plant(&mut self, seed: TokenSet) {
+        self.seed = Some(Box::new(seed));
+    }
+
+    pub(crate) fn seed(&self) -> Option<&TokenSet> {
+        self.seed.as_deref()
+    }
+
+    pub(crate) fn access(&self) -> Option<&AccessToken> {
+        self.current.as_ref().map(|current| current.tokens.access())
     }
 
     pub(crate) fn kept(&self) -> Option<Kept> {
@@ -120,9 +128,9 @@ impl Holding {
 
     pub(crate) fn hold(&mut self, kept: Kept) {
         self.owe((!kept.saved).then_some(Owed::Save));
-        let header = bearer(kept.tokens.access());
         let Kept { tokens, expected, replaces, family, .. } = kept;
-        self.current = Some(Current { tokens, header, expected, replaces, family });
+        self.seed = None;
+        self.current = Some(Current { tokens, expected, replaces, family });
         self.discarded = None;
     }
 
@@ -138,7 +146,8 @@ impl Holding {
     pub(crate) fn log_out(&mut self, bury: bool) -> Option<TokenSet> {
         self.owe(bury.then_some(Owed::LogOut(Burial::Ours)));
         let current = self.current.take()?;
-        self.discarded = Some(Box::new(Discarded::LoggedOut(current.tokens.clone(), current.family)));
+        self.discarded =
+            Some(Box::new(Discarded::LoggedOut(current.tokens.clone(), current.family)));
         Some(current.tokens)
     }
 

@@ -147,7 +147,7 @@ impl Session {
     fn generation_of(&self, token: &AccessToken) -> Option<Generation> {
         let now = self.shared().clock.now();
         self.shared().gate.ask(&now, |state| {
-            let held = state.holding.credential().is_some_and(|(held, _)| held == token);
+            let held = state.holding.access() == Some(token);
             state.life.generation().filter(|_| held)
         })
     }

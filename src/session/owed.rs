@@ -72,7 +72,7 @@ impl Drop for Payer {
 /// Pay what is owed now, if anything is.
 pub(crate) async fn pay_once(shared: &Shared) -> Result<(), StoreError> {
     let limit = shared.settings.store;
-    let Some(turn) = Shared::within(limit, shared.turn.lock()).await else {
+    let Some(turn) = Shared::within(limit, shared.turn().lock()).await else {
         return Err(StoreError::unavailable());
     };
     let (owed, kept) =
@@ -129,7 +129,7 @@ async fn save(shared: &Shared, kept: Kept) -> Result<(), StoreError> {
 /// If that fails it is owed, and tried again on a task of its own.
 pub(crate) async fn log_out(shared: &Arc<Shared>) -> Result<Option<TokenSet>, StoreError> {
     let limit = shared.settings.store;
-    let buried = match Shared::within(limit, shared.turn.lock()).await {
+    let buried = match Shared::within(limit, shared.turn().lock()).await {
         // Whoever has the turn may be a login that this logout is about: the burial stays as it is.
         None => Err(StoreError::unavailable()),
         Some(_turn) => {

@@ -2,7 +2,7 @@
 
 use std::{
     future::Future,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -34,11 +34,10 @@ pub(crate) struct Shared {
     pub(crate) origins: Origins,
     pub(crate) settings: Settings,
     pub(crate) listeners: Listeners,
-    /// Given to the builder: used if the store has no record. Their lifetime is counted from there.
-    pub(crate) seed: Option<TokenSet>,
     /// Logins, logouts and what is owed go to the store one after the other, so that the last one asked
     /// for is the last one written. No refresh ever takes this turn.
-    pub(crate) turn: Arc<tokio::sync::Mutex<()>>,
+    /// Made when it is first taken.
+    turn: OnceLock<Arc<tokio::sync::Mutex<()>>>,
     runtime: Option<Handle>,
 }
 
@@ -64,16 +63,19 @@ impl Shared {
             origins,
             settings,
             listeners: Listeners::default(),
-            seed: None,
-            turn: Arc::default(),
+            turn: OnceLock::new(),
             runtime,
         }
     }
 
     /// The lifetime of a seed is counted from when it was handed in.
-    pub(crate) fn with_seed(mut self, seed: Option<TokenSet>, now: Now) -> Self {
-        self.seed = seed.map(|seed| self.life_of_kept(seed, now).0);
-        self
+    pub(crate) fn plant(&self, seed: TokenSet, now: Now) {
+        let (seed, _) = self.life_of_kept(seed, now);
+        self.gate.ask(&now, |state| state.holding.plant(seed));
+    }
+
+    pub(crate) fn turn(&self) -> &Arc<tokio::sync::Mutex<()>> {
+        self.turn.get_or_init(Arc::default)
     }
 
     pub(crate) fn runtime(&self) -> Option<Handle> {

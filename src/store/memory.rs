@@ -1,6 +1,9 @@
 //! The default store: this process's memory.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use super::{Entry, Expected, Lease, Record, StoreError, Stored, Swap, TokenStore, Version};
 use crate::sync::{Mutex, lock};
@@ -25,7 +28,8 @@ pub struct MemoryStore(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     record: Mutex<Kept>,
-    lease: Arc<tokio::sync::Mutex<()>>,
+    /// Made when it is first taken.
+    lease: OnceLock<Arc<tokio::sync::Mutex<()>>>,
 }
 
 #[derive(Default)]
@@ -59,7 +63,8 @@ impl TokenStore for MemoryStore {
     }
 
     async fn lease(&self) -> Result<Lease, StoreError> {
-        Ok(Lease::new(self.0.lease.clone().lock_owned().await))
+        let lease = self.0.lease.get_or_init(Arc::default).clone();
+        Ok(Lease::new(lease.lock_owned().await))
     }
 
     async fn compare_and_store(

@@ -2,7 +2,7 @@
 
 use super::{Flight, Landing, over, unreadable};
 use crate::{
-    Expected, RefreshError, Swap,
+    Expected, RefreshError, Swap, TokenSet,
     error::Kind,
     lifecycle::Outcome,
     session::{
@@ -22,15 +22,17 @@ impl Flight {
             Ok(found) => found,
             Err(error) => return unreadable(error).into(),
         };
+        let seed = self.seed();
         match found {
             Found::Newer { kept, life, .. } if !life.is_dead(&shared.clock.now()) => {
                 Landing::Hold(kept, Outcome::Fresh(life))
             }
-            Found::Absent if shared.seed.is_some() && !self.holds() => self.plant().await,
-            Found::Absent if shared.source.spends_refresh_token() && !self.holds() => {
-                over(Kind::LoginRequired)
-            }
-            Found::Foreign | Found::Tombstone if shared.seed.is_some() => {
+            Found::Absent if !self.holds() => match seed {
+                Some(seed) => self.plant(seed).await,
+                None if shared.source.spends_refresh_token() => over(Kind::LoginRequired),
+                None => self.refresh().await,
+            },
+            Found::Foreign | Found::Tombstone if seed.is_some() => {
                 shared.tell(Event::SeedRefused);
                 over(if matches!(found, Found::Foreign) {
                     Kind::LoginRequired
@@ -43,9 +45,8 @@ impl Flight {
     }
 
     /// The store has nothing: start from the tokens that the builder was given.
-    async fn plant(&mut self) -> Landing {
+    async fn plant(&mut self, seed: TokenSet) -> Landing {
         let shared = self.shared.clone();
-        let Some(seed) = shared.seed.clone() else { return over(Kind::LoginRequired) };
         let (tokens, life) = shared.life_of_kept(seed, shared.clock.now());
         let family = Some(fastrand::u64(..));
         let mut kept =
@@ -95,6 +96,11 @@ impl Flight {
             }
             _ => Landing::Bare(Outcome::Unchanged),
         })
+    }
+
+    fn seed(&self) -> Option<TokenSet> {
+        let now = self.shared.clock.now();
+        self.shared.gate.ask(&now, |state| state.holding.seed().cloned())
     }
 
     fn holds(&self) -> bool {

@@ -33,7 +33,7 @@ impl Flight {
     pub(crate) async fn log_in(mut self) -> Result<(), StoreError> {
         let shared = self.shared.clone();
         let Some((mut kept, outcome)) = self.minted.clone() else { return Ok(()) };
-        let turn = Shared::within(shared.settings.store, shared.turn.clone().lock_owned()).await;
+        let turn = Shared::within(shared.settings.store, shared.turn().clone().lock_owned()).await;
         let saved = if !self.owns() {
             // A later login or logout is the one that counts, and no failure of this one.
             Ok(())
