@@ -38,7 +38,7 @@ pub(crate) fn take_turns(
 }
 
 /// How often a storm is repeated because another program had its processor.
-const ATTEMPTS: usize = 12;
+const ATTEMPTS: usize = 4;
 
 /// The first storm that had the processor for itself, or else the one that had it most.
 fn undisturbed(storm: impl Fn() -> Outcome) -> Outcome {
