@@ -5,18 +5,20 @@ use std::{
     cell::Cell,
     convert::Infallible,
     future::{Ready, ready},
-    pin::pin,
+    pin::{Pin, pin},
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, Uri, header};
+use http_body::{Body, Frame};
 use http_body_util::{Empty, Full};
 use tower::{Layer, Service, ServiceBuilder};
 use tower_http::auth::AddAuthorizationLayer;
 use tower_reauth::{
-    AccessToken, AuthLayer, Held, Origins, RefreshError, RefreshLayer, Session, TokenSet, source_fn,
+    AccessToken, Auth, AuthLayer, Held, NoReplay, Origins, Refresh, RefreshError, RefreshLayer,
+    Session, TokenSet, source_fn,
 };
 
 const TOKEN: &str = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl";
@@ -93,9 +95,9 @@ fn session() -> Session {
 
 /// How many allocations one request makes: its call and its answer, not its making. There is no
 /// runtime, so no timer and no task either.
-fn allocations<S>(mut service: S, request: impl Fn() -> Request<Full<Bytes>>) -> usize
+fn allocations<S, B>(mut service: S, request: impl Fn() -> Request<B>) -> usize
 where
-    S: Service<Request<Full<Bytes>>>,
+    S: Service<Request<B>>,
 {
     let cx = &mut Context::from_waker(Waker::noop());
     let mut once = || {
@@ -166,15 +168,92 @@ fn a_closures_token_is_written_into_one_header() {
 /// The text of the header's value, and what shares it.
 const WRITTEN: usize = 2;
 
-#[test]
-fn keeping_a_request_for_its_replay_has_a_bound() {
+fn stack<S>(inner: S) -> Refresh<Auth<S>> {
     let session = session();
-    let stack = ServiceBuilder::new()
+    ServiceBuilder::new()
         .layer(RefreshLayer::new(session.clone()))
         .layer(AuthLayer::new(session))
-        .service(Api);
-    let kept = allocations(stack, usual);
+        .service(inner)
+}
+
+#[test]
+fn keeping_a_request_for_its_replay_has_a_bound() {
+    let kept = allocations(stack(Api), usual);
     assert!(kept <= KEPT, "{kept} allocations");
+}
+
+#[test]
+fn keeping_a_sized_body_costs_one_more_whatever_its_size() {
+    for size in [1024, 64 * 1024] {
+        let sized = || usual().map(|_| Full::new(Bytes::from(vec![7; size])));
+        let kept = allocations(stack(Api), sized);
+        assert!(kept <= KEPT + 1, "{kept} allocations");
+    }
+}
+
+#[test]
+fn a_request_that_is_not_kept_allocates_nothing() {
+    let unkept = || {
+        let mut request = usual();
+        request.extensions_mut().insert(NoReplay);
+        request
+    };
+    assert_eq!(allocations(stack(Api), unkept), 0);
+}
+
+#[test]
+fn each_kept_frame_of_a_stream_costs_one_at_most() {
+    let frame = Bytes::from(vec![7; 1024]);
+    let read = |frames: usize| {
+        let stream = || usual().map(|_| Frames { frame: frame.clone(), left: frames });
+        allocations(stack(Reading), stream)
+    };
+    let (few, many) = (read(4), read(20));
+    assert!(many - few <= 16, "{few} and {many} allocations");
+}
+
+/// A stream whose frames share their bytes.
+struct Frames {
+    frame: Bytes,
+    left: usize,
+}
+
+impl Body for Frames {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let Some(left) = self.left.checked_sub(1) else { return Poll::Ready(None) };
+        self.left = left;
+        Poll::Ready(Some(Ok(Frame::data(self.frame.clone()))))
+    }
+}
+
+/// Reads a request to its end, then answers as [`Api`] does.
+#[derive(Clone)]
+struct Reading;
+
+impl<B: Body> Service<Request<B>> for Reading {
+    type Response = Response<Empty<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (head, body) = request.into_parts();
+        let cx = &mut Context::from_waker(Waker::noop());
+        let mut body = pin!(body);
+        while let Poll::Ready(Some(frame)) = body.as_mut().poll_frame(cx) {
+            assert!(frame.is_ok());
+        }
+        Api.call(Request::from_parts(head, ()))
+    }
 }
 
 /// The copy of the header's fields; an empty body costs nothing.

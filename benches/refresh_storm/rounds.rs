@@ -1,5 +1,5 @@
 //! Wall times that can be compared on a busy machine: storms take turns, so that each meets the same
-//! neighbours, and what counts is the median and the minimum.
+//! neighbours; one whose processor was taken away is repeated; what counts is the median and the minimum.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub(crate) fn take_turns(
         let phase = (round as f64 + 0.5) / rounds as f64;
         for turn in 0..all.len() {
             let at = (round + turn) % all.len();
-            outcomes[at].push(storm(all[at], phase));
+            outcomes[at].push(undisturbed(|| storm(all[at], phase)));
         }
     }
     let times = all.iter().zip(outcomes).filter_map(|(&who, outcomes)| {
@@ -35,6 +35,24 @@ pub(crate) fn take_turns(
         Some(Times { who, last, sorted })
     });
     times.collect()
+}
+
+/// How often a storm is repeated because another program had its processor.
+const ATTEMPTS: usize = 4;
+
+/// The first storm that had the processor for itself, or else the one that had it most.
+fn undisturbed(storm: impl Fn() -> Outcome) -> Outcome {
+    let mut best = storm();
+    for _ in 1..ATTEMPTS {
+        if best.disturbed < best.took / 100 {
+            break;
+        }
+        let next = storm();
+        if next.disturbed < best.disturbed {
+            best = next;
+        }
+    }
+    best
 }
 
 impl Times {

@@ -55,6 +55,8 @@ impl fmt::Display for Who {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Outcome {
     pub(crate) took: Duration,
+    /// How long of that another program had the processor, as far as the kernel tells.
+    pub(crate) disturbed: Duration,
     pub(crate) refreshes: usize,
     pub(crate) sends: usize,
     pub(crate) failures: usize,
@@ -107,13 +109,18 @@ impl Arena {
     }
 }
 
-/// The time until the last request was answered, and how many requests failed.
-pub(crate) type Ended = (Duration, usize);
+/// A storm that is over.
+pub(crate) struct Ended {
+    /// The time until the last request was answered.
+    took: Duration,
+    disturbed: Duration,
+    failures: usize,
+}
 
 impl Outcome {
     /// What is not as it must be is no result.
     pub(crate) fn of(ended: Ended, who: Who, n: usize, issuer: &Issuer, api: &Api) -> Self {
-        let (took, failures) = ended;
+        let Ended { took, disturbed, failures } = ended;
         let (refreshes, sends) = (issuer.refreshes(), api.sends());
         assert_eq!(issuer.reused(), 0, "{who} spent a refresh token twice in a storm of {n}");
         assert_eq!(failures, 0, "{who} failed requests of a storm of {n}");
@@ -124,7 +131,7 @@ impl Outcome {
         };
         assert_eq!(refreshes, enough_refreshes, "{who} refreshed too often in a storm of {n}");
         assert_eq!(sends, enough_sends, "{who} sent too often in a storm of {n}");
-        Self { took, refreshes, sends, failures }
+        Self { took, disturbed, refreshes, sends, failures }
     }
 }
 
@@ -185,7 +192,8 @@ pub(crate) async fn run(contender: &impl Contender, n: usize, phase: f64) -> End
         failures += usize::from(!task.await.unwrap_or(false));
     }
     let took = begin.elapsed();
-    (took.saturating_sub(self::kept_waiting().saturating_sub(kept_waiting)), failures)
+    let disturbed = self::kept_waiting().saturating_sub(kept_waiting);
+    Ended { took, disturbed, failures }
 }
 
 /// Until tokio's timer has ticked, and `phase` milliseconds more.
@@ -197,8 +205,8 @@ async fn wait_for(phase: f64) {
     }
 }
 
-/// How long this thread could have run, but another program had the processor. That is none of the
-/// storm's time. Zero where the kernel does not tell, and where a storm has more threads than one.
+/// How long this thread could have run, but another program had the processor. Zero where the kernel does
+/// not tell, and where a storm has more threads than one.
 fn kept_waiting() -> Duration {
     if Handle::current().metrics().num_workers() > 1 {
         return Duration::ZERO;
