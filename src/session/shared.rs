@@ -2,11 +2,13 @@
 
 use std::{
     future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, OnceLock},
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::{
     Clock, Origins, RefreshError, TokenSet,
@@ -98,6 +100,27 @@ impl Shared {
             Some(runtime) => Ok(runtime.spawn(flight.run())),
             None => Err(RefreshError::new(Kind::NoRuntime)),
         }
+    }
+
+    /// As [`launch`](Self::launch), for a caller that waits.
+    ///
+    /// A spawned task queues behind whatever else is ready, and where thousands of requests are refused
+    /// at once that is all of them. So where there is one thread anyway the refresh takes its first step
+    /// here. Beneath it lies the program's code: if it blocks, it blocks the thread that it would have
+    /// blocked from its task; a panic ends here, and the flight tells everyone of it.
+    pub(crate) fn begin(self: &Arc<Self>, ticket: Ticket) -> Result<(), RefreshError> {
+        let mut flight = Box::pin(Flight::new(self.clone(), ticket).run());
+        let Some(runtime) = self.runtime() else { return Err(RefreshError::new(Kind::NoRuntime)) };
+        if self.runtime.is_none() && runtime.runtime_flavor() == RuntimeFlavor::CurrentThread {
+            // What wakes this waker meanwhile is seen when the task is first polled.
+            let cx = &mut Context::from_waker(Waker::noop());
+            let step = catch_unwind(AssertUnwindSafe(|| flight.as_mut().poll(cx)));
+            if !matches!(step, Ok(Poll::Pending)) {
+                return Ok(());
+            }
+        }
+        runtime.spawn(flight);
+        Ok(())
     }
 
     /// Whether the caller is this session's own source.

@@ -69,7 +69,7 @@ impl Waiting {
             }
             Decision::Refresh(ticket) => {
                 // An error is there again at the first poll.
-                let _ = self.shared.launch(ticket);
+                let _ = self.shared.begin(ticket);
                 false
             }
             Decision::Wait(_) | Decision::Fail(_) => false,
@@ -138,7 +138,7 @@ impl Waiting {
             return Err(RefreshError::new(Kind::Abandoned));
         }
         *this.launches += 1;
-        this.shared.launch(ticket).map(drop)
+        this.shared.begin(ticket)
     }
 
     fn poll_patience(

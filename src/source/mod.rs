@@ -20,7 +20,8 @@ pub use self::{
 /// need it, that attempts are repeated where nothing can have been spent, that an answer is listened to
 /// for a bounded time, and that what came back is saved before it is used.
 ///
-/// The call runs on a task of its own. It is dropped only when the session gave up on it or the runtime
+/// The call runs on a task of its own; on a runtime with one thread its first step may be taken in a
+/// request that waits for it. It is dropped only when the session gave up on it or the runtime
 /// ends. A source must not send its request through the stack that it serves: the session tells by a
 /// typed error if it does.
 ///

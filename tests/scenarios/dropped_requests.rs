@@ -55,10 +55,12 @@ async fn a_request_dropped_while_it_waits_for_readiness_gives_its_turn_back() {
     let limit = ConcurrencyLimit::new(world.api.clone(), 1);
     let client = stack(&session, limit.clone());
     let (request, trace) = traced(get("/left"));
+    let tokens = world.authorization.hold();
     let mut readying = task::spawn(client.clone().oneshot(request));
     assert_pending!(readying.poll());
     let mut permit = limit.clone();
     ServiceExt::<Request<ReplayBody<Body>>>::ready(&mut permit).await.unwrap();
+    tokens.release();
     session.token().await.unwrap();
     assert!(readying.is_woken());
     assert_pending!(readying.poll());

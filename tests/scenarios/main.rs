@@ -24,6 +24,7 @@ mod events;
 mod expiry;
 mod faulty_store;
 mod first_start;
+mod first_step;
 mod generations;
 mod interplay;
 #[cfg(feature = "jwt")]

@@ -402,7 +402,9 @@ async fn the_replay_waits_until_the_inner_service_is_ready_for_it() {
     assert_pending!(answer.poll());
     let (first, reply) = assert_ready!(task::spawn(handle.next_request()).poll()).unwrap();
     reply.send_response(unauthorized());
+    let tokens = world.authorization.hold();
     assert_pending!(answer.poll());
+    tokens.release();
     session.refresh_after(&session.peek().unwrap()).await.unwrap();
 
     assert_pending!(answer.poll());
@@ -430,7 +432,9 @@ async fn an_inner_service_that_breaks_before_the_replay_fails_the_request_with_i
     let (_, reply) = assert_ready!(task::spawn(handle.next_request()).poll()).unwrap();
     reply.send_response(unauthorized());
     handle.send_error("the pool is closed");
+    let tokens = world.authorization.hold();
     assert_pending!(answer.poll());
+    tokens.release();
     session.refresh_after(&session.peek().unwrap()).await.unwrap();
 
     let error = assert_ready_err!(answer.poll());
