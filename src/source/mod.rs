@@ -1,5 +1,7 @@
 //! Where tokens come from: spend what is held, return a new set, or say how it failed.
 
+#[cfg(feature = "endpoint-client")]
+mod endpoint_client;
 mod refresh_token;
 mod source_fn;
 mod token_endpoint;
@@ -8,6 +10,10 @@ use std::{future::Future, pin::Pin};
 
 use crate::{AccessToken, RefreshError, RefreshToken, TokenSet};
 
+#[cfg(feature = "endpoint-client")]
+pub use self::endpoint_client::{
+    EndpointBody, EndpointClient, EndpointClientBuilder, EndpointClientError, InvalidTls,
+};
 pub use self::{
     refresh_token::RefreshTokenGrant,
     source_fn::{SourceFn, source_fn},

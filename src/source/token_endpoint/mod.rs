@@ -77,6 +77,10 @@ impl<S> TokenEndpoint<S> {
         if let Some(reentrance) = transport::reentrance(&error) {
             return reentrance;
         }
+        #[cfg(feature = "endpoint-client")]
+        if let Some(known) = transport::known(&error) {
+            return known;
+        }
         let lost = TransportError::of(&*error);
         match &self.not_sent {
             Some(not_sent) if not_sent(&error) => RefreshError::transient(),
