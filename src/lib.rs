@@ -106,7 +106,10 @@ pub use session::{
     AmbiguousPolicy, BuildError, Event, Events, RefreshCause, SelectSession, Session,
     SessionBuilder, Status, Unsaved,
 };
-pub use source::{Held, InvalidEndpoint, RefreshTokenGrant, SourceFn, TokenSource, source_fn};
+pub use source::{
+    ClientAuthentication, Held, InvalidEndpoint, RefreshTokenGrant, SourceFn, TokenSource,
+    source_fn,
+};
 pub use store::{
     Entry, Expected, Lease, MemoryStore, Record, StoreError, Stored, Swap, TokenStore, Version,
 };

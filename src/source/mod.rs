@@ -1,5 +1,6 @@
 //! Where tokens come from: spend what is held, return a new set, or say how it failed.
 
+mod client_authentication;
 mod refresh_token;
 mod source_fn;
 mod token_endpoint;
@@ -9,6 +10,7 @@ use std::{future::Future, pin::Pin};
 use crate::{AccessToken, RefreshError, RefreshToken, TokenSet};
 
 pub use self::{
+    client_authentication::ClientAuthentication,
     refresh_token::RefreshTokenGrant,
     source_fn::{SourceFn, source_fn},
     token_endpoint::InvalidEndpoint,
