@@ -107,12 +107,15 @@ pub use session::{
     AmbiguousPolicy, BuildError, Event, Events, RefreshCause, SelectSession, Session,
     SessionBuilder, Status, Unsaved,
 };
+pub use source::{
+    ClientAuthentication, Held, InvalidEndpoint, RefreshTokenGrant, SourceFn, TokenSource,
+    source_fn,
+};
 #[cfg(feature = "endpoint-client")]
 #[cfg_attr(docsrs, doc(cfg(feature = "endpoint-client")))]
 pub use source::{
     EndpointBody, EndpointClient, EndpointClientBuilder, EndpointClientError, InvalidTls,
 };
-pub use source::{Held, InvalidEndpoint, RefreshTokenGrant, SourceFn, TokenSource, source_fn};
 pub use store::{
     Entry, Expected, Lease, MemoryStore, Record, StoreError, Stored, Swap, TokenStore, Version,
 };

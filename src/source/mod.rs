@@ -1,5 +1,6 @@
 //! Where tokens come from: spend what is held, return a new set, or say how it failed.
 
+mod client_authentication;
 #[cfg(feature = "endpoint-client")]
 mod endpoint_client;
 mod refresh_token;
@@ -15,6 +16,7 @@ pub use self::endpoint_client::{
     EndpointBody, EndpointClient, EndpointClientBuilder, EndpointClientError, InvalidTls,
 };
 pub use self::{
+    client_authentication::ClientAuthentication,
     refresh_token::RefreshTokenGrant,
     source_fn::{SourceFn, source_fn},
     token_endpoint::InvalidEndpoint,

@@ -11,12 +11,12 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_reauth::{
-    AccessToken, AmbiguousPolicy, AuthLayer, BearerClassifier, BoxError, Challenge, Clock,
-    EndpointClient, Entry, Event, Expected, GrpcClassifier, Held, Lease, MemoryStore, NoAuth,
-    NoReplay, NotReplayed, Origins, Record, RedirectPolicy, RefreshCause, RefreshError,
-    RefreshLayer, RefreshToken, RefreshTokenGrant, ReplayBody, ResponseHead, Session, Status,
-    StoreError, Stored, Swap, TokenSet, TokenStore, Verdict, Version, classify_fn, map_body,
-    source_fn,
+    AccessToken, AmbiguousPolicy, AuthLayer, BearerClassifier, BoxError, Challenge,
+    ClientAuthentication, Clock, EndpointClient, Entry, Event, Expected, GrpcClassifier, Held,
+    Lease, MemoryStore, NoAuth, NoReplay, NotReplayed, Origins, Record, RedirectPolicy,
+    RefreshCause, RefreshError, RefreshLayer, RefreshToken, RefreshTokenGrant, ReplayBody,
+    ResponseHead, Session, Status, StoreError, Stored, Swap, TokenSet, TokenStore, Verdict,
+    Version, classify_fn, map_body, source_fn,
     testing::{AuthorizationServer, Fault, ManualClock, ResourceServer},
 };
 
@@ -224,6 +224,13 @@ async fn printed() -> BTreeMap<&'static str, String> {
         .scope("canary")
         .parameter("client_secret", "canary");
     note("RefreshTokenGrant", debug(&grant));
+    for client in [
+        ClientAuthentication::basic("app", "canary"),
+        ClientAuthentication::basic_raw("app", "canary"),
+        ClientAuthentication::post("app", "canary"),
+    ] {
+        note("ClientAuthentication", debug(client));
+    }
     let address = "https://user:canary@as.example/token";
     let invalid = RefreshTokenGrant::new(address, "app", endpoint).unwrap_err();
     note("InvalidEndpoint", debug(invalid) + &chain(&invalid));
