@@ -1,6 +1,6 @@
 //! The refresh token grant (RFC 6749 §6).
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -83,6 +83,45 @@ impl<S> RefreshTokenGrant<S> {
         Ok(Self::over(TokenEndpoint::new(token_endpoint, true, client.into(), service)?))
     }
 
+    /// A grant that asks where `issuer` says in its metadata (RFC 8414, OpenID Connect Discovery). This
+    /// fetches nothing yet.
+    ///
+    /// The metadata is fetched with the first token request, from the issuer's
+    /// `/.well-known/oauth-authorization-server`, or else from its `/.well-known/openid-configuration`.
+    /// It is kept for [an hour](Self::metadata_lifetime), used longer while no newer can be had, and
+    /// fetched again, at most every 10 s, when the token endpoint is gone: it cannot be reached, or
+    /// answers 404, 405 or 410.
+    ///
+    /// What it says counts only if its `issuer` is the same, character by character. The endpoints may
+    /// be on other hosts. The revocation endpoint is taken from it too, and for a
+    /// [client with a certificate](ClientAuthentication::mtls) the endpoints that are meant for it.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidEndpoint`] if the issuer is not an absolute `https` URI without user information, query
+    /// and fragment.
+    pub fn discover(
+        issuer: &str,
+        client: impl Into<ClientAuthentication>,
+        service: S,
+    ) -> Result<Self, InvalidEndpoint> {
+        Ok(Self::over(TokenEndpoint::discover(issuer, false, client.into(), service)?))
+    }
+
+    /// The same for an issuer, or endpoints, over plain `http`: whoever is on the path can read the
+    /// refresh token.
+    ///
+    /// # Errors
+    ///
+    /// As for [`discover`](Self::discover), but for the scheme.
+    pub fn discover_insecure(
+        issuer: &str,
+        client: impl Into<ClientAuthentication>,
+        service: S,
+    ) -> Result<Self, InvalidEndpoint> {
+        Ok(Self::over(TokenEndpoint::discover(issuer, true, client.into(), service)?))
+    }
+
     fn over(endpoint: TokenEndpoint<S>) -> Self {
         Self { endpoint, scope: String::new(), parameters: Vec::new() }
     }
@@ -135,17 +174,28 @@ impl<S> RefreshTokenGrant<S> {
 
     /// Whose tokens these are, as [`TokenSource::issuer`] reports it.
     ///
-    /// Default: the token endpoint's origin, such as `https://login.example.com`.
+    /// Default: the [discovered](Self::discover) issuer, or the token endpoint's origin, such as
+    /// `https://login.example.com`.
     #[must_use]
     pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
         self.endpoint.set_issuer(issuer.into());
         self
     }
 
+    /// How long a [discovered](Self::discover) issuer's metadata is taken for true.
+    ///
+    /// Default: 1 h.
+    #[must_use]
+    pub fn metadata_lifetime(mut self, lifetime: Duration) -> Self {
+        self.endpoint.set_metadata_lifetime(lifetime);
+        self
+    }
+
     /// Where tokens are revoked (RFC 7009): the refresh token, or the access token of a set without
     /// one. The same service reaches it.
     ///
-    /// Default: nowhere; tokens that are no longer used live on until they expire.
+    /// Default: where the [discovered](Self::discover) issuer says, and otherwise nowhere: tokens that
+    /// are no longer used live on until they expire.
     ///
     /// # Errors
     ///
@@ -161,7 +211,7 @@ where
     S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send,
-    B: Body + Send,
+    B: Body + Send + 'static,
     B::Error: Into<BoxError>,
 {
     async fn refresh(&self, held: Held) -> Result<TokenSet, RefreshError> {
@@ -178,12 +228,7 @@ where
     }
 
     async fn revoke(&self, tokens: TokenSet) -> Result<(), RefreshError> {
-        let (token, hint) = match tokens.refresh() {
-            Some(token) => (token.expose_secret(), "refresh_token"),
-            None => (tokens.access().expose_secret(), "access_token"),
-        };
-        let form = Form::new().field("token", token).field("token_type_hint", hint);
-        self.endpoint.revoke(form).await
+        self.endpoint.revoke(&tokens).await
     }
 
     fn issuer(&self) -> Option<String> {

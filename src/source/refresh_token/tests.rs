@@ -308,7 +308,7 @@ async fn the_verdict_of_another_session_is_none_of_this_one() {
     assert_eq!(error.unwrap_err().kind(), Kind::Ambiguous);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_refresh_token_is_revoked_where_the_program_says() {
     let (grant, sent) = endpoint(200, "");
     TokenSource::revoke(&grant, set()).await.unwrap();
@@ -377,7 +377,7 @@ fn assert_error_silent(error: &(dyn Error + 'static)) {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn case_67_nothing_shows_a_token_or_the_words_of_a_server() {
     let token = TokenSet::new(AccessToken::new("canary").unwrap())
         .refresh_token(RefreshToken::new("canary").unwrap());
