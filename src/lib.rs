@@ -107,8 +107,8 @@ pub use session::{
     SessionBuilder, Status, Unsaved,
 };
 pub use source::{
-    ClientAuthentication, Held, InvalidEndpoint, RefreshTokenGrant, SourceFn, TokenSource,
-    source_fn,
+    Assertion, ClientAuthentication, ClientCredentials, Held, InvalidEndpoint, JwtBearer,
+    RefreshTokenGrant, SecurityToken, SourceFn, TokenExchange, TokenSource, grant, source_fn,
 };
 pub use store::{
     Entry, Expected, Lease, MemoryStore, Record, StoreError, Stored, Swap, TokenStore, Version,

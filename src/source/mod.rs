@@ -1,7 +1,7 @@
 //! Where tokens come from: spend what is held, return a new set, or say how it failed.
 
 mod client_authentication;
-mod refresh_token;
+pub mod grant;
 mod source_fn;
 mod token_endpoint;
 
@@ -11,7 +11,9 @@ use crate::{AccessToken, RefreshError, RefreshToken, TokenSet};
 
 pub use self::{
     client_authentication::ClientAuthentication,
-    refresh_token::RefreshTokenGrant,
+    grant::{
+        Assertion, ClientCredentials, JwtBearer, RefreshTokenGrant, SecurityToken, TokenExchange,
+    },
     source_fn::{SourceFn, source_fn},
     token_endpoint::InvalidEndpoint,
 };
