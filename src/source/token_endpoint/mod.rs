@@ -23,11 +23,10 @@ use http_body_util::Full;
 use tower::{Service, ServiceExt};
 
 pub use self::address::InvalidEndpoint;
+pub(crate) use self::discovery::Endpoints;
 pub(crate) use self::form::Form;
 use self::{
-    address::Address,
-    answer::Answer,
-    discovery::{Discovery, Endpoints},
+    address::Address, answer::Answer, discovery::Discovery, outcome::Expected,
     transport::TransportError,
 };
 use super::client_authentication::{ClientAuthentication, Recipient};
@@ -46,6 +45,7 @@ pub(crate) struct TokenEndpoint<S> {
     /// One that the program named, whatever the issuer says.
     revocation: Option<Address>,
     verdicts: Vec<Cow<'static, str>>,
+    required: Option<&'static str>,
     not_sent: Option<NotSent>,
 }
 
@@ -53,6 +53,13 @@ pub(crate) struct TokenEndpoint<S> {
 enum Whereabouts {
     Named(Arc<Endpoints>),
     Discovered(Arc<Discovery>),
+}
+
+/// How a request for tokens failed.
+pub(crate) struct Failed {
+    pub(crate) error: RefreshError,
+    /// Nobody was there who could have given any, so that another address may help.
+    pub(crate) gone: bool,
 }
 
 type NotSent = Arc<dyn Fn(&BoxError) -> bool + Send + Sync>;
@@ -98,6 +105,7 @@ impl<S> TokenEndpoint<S> {
             whereabouts,
             revocation: None,
             verdicts: vec![outcome::INVALID_GRANT.into()],
+            required: None,
             not_sent: None,
         }
     }
@@ -129,6 +137,11 @@ impl<S> TokenEndpoint<S> {
         self.verdicts.push(code);
     }
 
+    /// What a token answer must have beside an `access_token`.
+    pub(crate) fn require(&mut self, member: Option<&'static str>) {
+        self.required = member;
+    }
+
     pub(crate) fn set_not_sent(
         &mut self,
         classify: impl Fn(&BoxError) -> bool + Send + Sync + 'static,
@@ -151,6 +164,11 @@ impl<S> TokenEndpoint<S> {
             Whereabouts::Named(endpoints) => endpoints.token.origin.to_string(),
             Whereabouts::Discovered(discovery) => discovery.origin(),
         }
+    }
+
+    /// Whom an assertion is for.
+    pub(crate) fn recipient(&self, at: &Endpoints) -> Recipient {
+        Recipient { issuer: self.issuer.clone(), token_endpoint: at.token.uri.to_string() }
     }
 
     /// What an error of the service's call means. The server may have got the request all the same.
@@ -179,47 +197,40 @@ where
     B: Body + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    pub(crate) async fn request_tokens(&self, form: Form<'_>) -> Result<TokenSet, RefreshError> {
-        let endpoints = self.endpoints().await?;
-        let (tokens, gone) = self.request_tokens_at(&endpoints, form.clone()).await;
-        if gone
-            && let Whereabouts::Discovered(discovery) = &self.whereabouts
-            && let Some(moved) = discovery.moved(&endpoints, &self.service).await
-        {
-            return self.request_tokens_at(&moved, form).await.0;
-        }
-        tokens
-    }
-
-    /// The new tokens, and whether there was nobody there who could have given them.
-    async fn request_tokens_at(
+    pub(crate) async fn request_tokens(
         &self,
-        endpoints: &Endpoints,
+        at: &Endpoints,
         form: Form<'_>,
-    ) -> (Result<TokenSet, RefreshError>, bool) {
-        let answer = match self.post(&endpoints.token, endpoints, form).await {
+    ) -> Result<TokenSet, Failed> {
+        let answer = match self.post(&at.token, at, form).await {
             Ok(answer) => answer,
-            Err(error) => {
-                let unreached = error.kind() == Kind::Transient;
-                return (Err(error), unreached);
-            }
+            Err(error) => return Err(Failed { gone: error.kind() == Kind::Transient, error }),
         };
-        let tokens = outcome::tokens(&answer, &self.verdicts, Clock::system().now().wall);
-        let gone = matches!(
-            answer.status,
-            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::GONE
-        );
-        // A code is the word of a token endpoint.
-        let nobody =
-            |error: &RefreshError| error.is_misconfigured() && error.oauth_code().is_none();
-        let gone = gone && tokens.as_ref().is_err_and(nobody);
-        (tokens, gone)
+        let expected = Expected { verdicts: &self.verdicts, member: self.required };
+        outcome::tokens(&answer, expected, Clock::system().now().wall).map_err(|error| {
+            let gone = matches!(
+                answer.status,
+                StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::GONE
+            );
+            // A code is the word of a token endpoint.
+            let nobody = error.is_misconfigured() && error.oauth_code().is_none();
+            Failed { gone: gone && nobody, error }
+        })
     }
 
-    async fn endpoints(&self) -> Result<Arc<Endpoints>, RefreshError> {
+    /// Where to ask: as the program said, or as the issuer does.
+    pub(crate) async fn endpoints(&self) -> Result<Arc<Endpoints>, RefreshError> {
         match &self.whereabouts {
             Whereabouts::Named(endpoints) => Ok(endpoints.clone()),
             Whereabouts::Discovered(discovery) => discovery.endpoints(&self.service).await,
+        }
+    }
+
+    /// Where to ask instead, if the issuer has moved its token endpoint.
+    pub(crate) async fn moved(&self, before: &Endpoints) -> Option<Arc<Endpoints>> {
+        match &self.whereabouts {
+            Whereabouts::Named(_) => None,
+            Whereabouts::Discovered(discovery) => discovery.moved(before, &self.service).await,
         }
     }
 
@@ -234,9 +245,8 @@ where
             // Nothing was handed over yet, so nothing can have been spent.
             return Err(transport::unspent(&error.into()));
         }
-        let token_endpoint = endpoints.token.uri.to_string();
-        let recipient = Recipient { issuer: &self.issuer, token_endpoint: &token_endpoint };
-        let shown = self.client.show(recipient, Clock::system().now().wall)?;
+        let recipient = self.recipient(endpoints);
+        let shown = self.client.show(&recipient, Clock::system().now().wall)?;
         let form = form.without(&ClientAuthentication::PARAMETERS);
         let form = shown.fields.iter().fold(form, |form, (name, value)| form.field(name, value));
         let mut request = Request::new(Full::new(form.encode()));
