@@ -1,6 +1,7 @@
 //! Where tokens come from: spend what is held, return a new set, or say how it failed.
 
 mod client_authentication;
+mod device;
 #[cfg(feature = "endpoint-client")]
 mod endpoint_client;
 pub mod grant;
@@ -11,6 +12,7 @@ use std::{future::Future, pin::Pin};
 
 use crate::{AccessToken, RefreshError, RefreshToken, TokenSet};
 
+pub use self::device::{DeviceAuthorization, DeviceError, DeviceLogin};
 #[cfg(feature = "endpoint-client")]
 pub use self::endpoint_client::{
     EndpointBody, EndpointClient, EndpointClientBuilder, EndpointClientError, InvalidTls,

@@ -4,6 +4,7 @@
 
 mod address;
 mod answer;
+mod device;
 mod discovery;
 mod form;
 mod outcome;
@@ -23,12 +24,12 @@ use http_body_util::Full;
 use tower::{Service, ServiceExt};
 
 pub use self::address::InvalidEndpoint;
-pub(crate) use self::discovery::Endpoints;
 pub(crate) use self::form::Form;
 use self::{
     address::Address, answer::Answer, discovery::Discovery, outcome::Expected,
     transport::TransportError,
 };
+pub(crate) use self::{device::DeviceCodes, discovery::Endpoints};
 use super::client_authentication::{ClientAuthentication, Recipient};
 use crate::{BoxError, Clock, RefreshError, TokenSet, error::Kind};
 
@@ -133,6 +134,16 @@ impl<S> TokenEndpoint<S> {
         Ok(())
     }
 
+    /// The device authorization endpoint of one that was not discovered.
+    pub(crate) fn set_device(&mut self, address: &str) -> Result<(), InvalidEndpoint> {
+        let device = Address::parse(address, self.plain)?;
+        if let Whereabouts::Named(endpoints) = &mut self.whereabouts {
+            let token = endpoints.token.clone();
+            *endpoints = Arc::new(Endpoints { token, revocation: None, device: Some(Ok(device)) });
+        }
+        Ok(())
+    }
+
     pub(crate) fn add_verdict(&mut self, code: Cow<'static, str>) {
         self.verdicts.push(code);
     }
@@ -216,6 +227,21 @@ where
             let nobody = error.is_misconfigured() && error.oauth_code().is_none();
             Failed { gone: gone && nobody, error }
         })
+    }
+
+    /// Codes for a device and its user (RFC 8628 §3.1).
+    pub(crate) async fn request_device_codes(
+        &self,
+        form: Form<'_>,
+    ) -> Result<DeviceCodes, RefreshError> {
+        let at = self.endpoints().await?;
+        let address = match &at.device {
+            Some(Ok(address)) => address,
+            Some(Err(flaw)) => return Err(RefreshError::misconfigured().with_source(*flaw)),
+            None => return Err(RefreshError::misconfigured().with_source(device::NoEndpoint)),
+        };
+        let answer = self.post(address, &at, form).await?;
+        device::codes(&answer, self.plain, Clock::system().now().wall)
     }
 
     /// Where to ask: as the program said, or as the issuer does.
