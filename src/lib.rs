@@ -44,6 +44,9 @@
 //! | attach a token that something else keeps fresh | [`AuthLayer::from_fn`] |
 //! | refresh and send again | [`RefreshLayer`] over [`AuthLayer`], with a [`Session`] |
 //! | spend an OAuth 2.0 refresh token | [`RefreshTokenGrant`] |
+//! | know the issuer alone | [`RefreshTokenGrant::discover`] |
+//! | log in without a browser | [`DeviceAuthorization`] |
+//! | reach the token endpoint without an HTTP client of your own | `EndpointClient`, with feature `endpoint-client` |
 //! | get tokens in another way | [`source_fn`], [`TokenSource`] |
 //! | keep tokens between runs, or share them | [`TokenStore`] |
 //! | know when a login is needed | [`Session::events`], [`RefreshError::needs_login`] |
@@ -51,7 +54,7 @@
 //! | leave one request alone | [`NoAuth`], [`NoReplay`] |
 //! | test all that | the `testing` module, with feature `test-util` |
 //!
-//! The [`manual`] says in which order layers go, when a request can be sent again, what is done about
+//! The [`manual`] has three lines for [your provider](manual::providers). It says in which order layers go, when a request can be sent again, what is done about
 //! which threat, and why the defaults are what they are.
 //!
 //! # Features
@@ -59,7 +62,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `jwt` (default) | [`SessionBuilder::expiry_from_jwt`]: `exp` and `iat` of a JWT, without trust, to schedule by |
-//! | `endpoint-client` | [`EndpointClient`]: a ready HTTP client for token requests, on hyper and rustls |
+//! | `endpoint-client` | `EndpointClient`: a ready HTTP client for token requests, on hyper and rustls |
 //! | `redirect` | a redirect policy for `tower_http::follow_redirect` that keeps tokens at home |
 //! | `test-util` | an authorization server, a resource server and a manual clock, for tests |
 #![forbid(unsafe_code)]
