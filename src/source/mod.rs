@@ -1,6 +1,8 @@
 //! Where tokens come from: spend what is held, return a new set, or say how it failed.
 
+mod assertion;
 mod client_authentication;
+mod fetch;
 pub mod grant;
 mod source_fn;
 mod token_endpoint;
@@ -10,10 +12,9 @@ use std::{future::Future, pin::Pin};
 use crate::{AccessToken, RefreshError, RefreshToken, TokenSet};
 
 pub use self::{
+    assertion::{Assertion, Audience},
     client_authentication::ClientAuthentication,
-    grant::{
-        Assertion, ClientCredentials, JwtBearer, RefreshTokenGrant, SecurityToken, TokenExchange,
-    },
+    grant::{ClientCredentials, JwtBearer, RefreshTokenGrant, SecurityToken, TokenExchange},
     source_fn::{SourceFn, source_fn},
     token_endpoint::InvalidEndpoint,
 };

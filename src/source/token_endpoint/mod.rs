@@ -23,7 +23,7 @@ use tower::{Service, ServiceExt};
 pub use self::address::InvalidEndpoint;
 pub(crate) use self::form::Form;
 use self::{address::Address, answer::Answer, outcome::Expected, transport::TransportError};
-use super::client_authentication::{ClientAuthentication, Recipient};
+use super::{ClientAuthentication, assertion::Audience};
 use crate::{BoxError, Clock, RefreshError, TokenSet};
 
 /// The endpoints of one authorization server, the client that asks them, and the service that reaches
@@ -110,8 +110,8 @@ impl<S> TokenEndpoint<S> {
     }
 
     /// Whom an assertion is for.
-    pub(crate) fn recipient(&self) -> Recipient {
-        Recipient { issuer: self.issuer.clone(), token_endpoint: self.token.uri.to_string() }
+    pub(crate) fn audience(&self) -> Audience {
+        Audience { issuer: self.issuer.clone(), token_endpoint: self.token.uri.to_string() }
     }
 
     /// What an error of the service's call means. The server may have got the request all the same.
@@ -157,7 +157,7 @@ where
                 RefreshError::transient().with_source(TransportError::of(&*error))
             }));
         }
-        let shown = self.client.show(&self.recipient(), Clock::system().now().wall)?;
+        let shown = self.client.show(&self.audience()).await?;
         let form = form.without(&ClientAuthentication::PARAMETERS);
         let form = shown.fields.iter().fold(form, |form, (name, value)| form.field(name, value));
         let mut request = Request::new(Full::new(form.encode()));
