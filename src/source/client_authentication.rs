@@ -50,6 +50,7 @@ enum Method {
     BasicRaw(Secret),
     Post(Secret),
     Assertion(Assertion),
+    Mtls,
 }
 
 /// What one request shows.
@@ -128,16 +129,20 @@ impl ClientAuthentication {
 
     /// A client that its certificate speaks for (RFC 8705 §2): the `client_id` in the body.
     ///
-    /// The certificate is the connector's business: give the grant a client that presents it. On the
-    /// wire this is the same as [`none`](Self::none).
+    /// The certificate is the connector's business: give the grant a client that presents it. A grant
+    /// that discovers its endpoints prefers those that the issuer has for such clients (RFC 8705 §5).
     #[must_use]
     pub fn mtls(client_id: impl Into<String>) -> Self {
-        Self::none(client_id)
+        Self::new(client_id, Method::Mtls)
     }
 
     /// Nobody: for grants that need no client, such as the exchange of a workload's token.
     pub(crate) fn anonymous() -> Self {
         Self::none(String::new())
+    }
+
+    pub(crate) fn is_mtls(&self) -> bool {
+        matches!(self.method, Method::Mtls)
     }
 
     /// The identifier that the authorization server gave to the client.
@@ -151,7 +156,7 @@ impl ClientAuthentication {
         let client_id = || ("client_id", Zeroizing::new(self.client_id.clone()));
         let mut shown = Shown::default();
         match &self.method {
-            Method::None => shown.fields.push(client_id()),
+            Method::None | Method::Mtls => shown.fields.push(client_id()),
             Method::Basic(secret) => {
                 shown.authorization = basic(&encoded(&self.client_id), &encoded(secret.expose()));
             }
@@ -198,6 +203,7 @@ impl fmt::Debug for ClientAuthentication {
             Method::Basic(_) | Method::BasicRaw(_) => "client_secret_basic",
             Method::Post(_) => "client_secret_post",
             Method::Assertion(_) => "private_key_jwt",
+            Method::Mtls => "tls_client_auth",
         };
         f.debug_struct("ClientAuthentication")
             .field("client_id", &self.client_id)

@@ -2,6 +2,8 @@
 
 mod assertion;
 mod client_authentication;
+#[cfg(feature = "endpoint-client")]
+mod endpoint_client;
 mod fetch;
 pub mod grant;
 mod source_fn;
@@ -11,6 +13,10 @@ use std::{future::Future, pin::Pin};
 
 use crate::{AccessToken, RefreshError, RefreshToken, TokenSet};
 
+#[cfg(feature = "endpoint-client")]
+pub use self::endpoint_client::{
+    EndpointBody, EndpointClient, EndpointClientBuilder, EndpointClientError, InvalidTls,
+};
 pub use self::{
     assertion::{Assertion, Audience},
     client_authentication::ClientAuthentication,

@@ -4,7 +4,10 @@ use super::{
     Grant,
     kind::{Fields, Sealed},
 };
-use crate::{Assertion, Audience, ClientAuthentication, Held, InvalidEndpoint, RefreshError};
+use crate::{
+    Assertion, Audience, ClientAuthentication, Held, InvalidEndpoint, RefreshError,
+    source::token_endpoint::TokenEndpoint,
+};
 
 /// Gets tokens for an assertion (RFC 7523 §2.1), as service accounts do; see [`Grant`] for what it is
 /// made of.
@@ -37,8 +40,9 @@ impl<S> Grant<S, WithAssertion> {
         assertion: impl Into<Assertion>,
         service: S,
     ) -> Result<Self, InvalidEndpoint> {
-        let nobody = ClientAuthentication::anonymous();
-        Self::over(token_endpoint, false, nobody, service, WithAssertion(assertion.into()))
+        let endpoint =
+            TokenEndpoint::new(token_endpoint, false, ClientAuthentication::anonymous(), service)?;
+        Ok(Self::over(endpoint, WithAssertion(assertion.into())))
     }
 
     /// The same for endpoints over plain `http`, such as `http://127.0.0.1:8080/token`: whoever is on
@@ -52,8 +56,41 @@ impl<S> Grant<S, WithAssertion> {
         assertion: impl Into<Assertion>,
         service: S,
     ) -> Result<Self, InvalidEndpoint> {
-        let nobody = ClientAuthentication::anonymous();
-        Self::over(token_endpoint, true, nobody, service, WithAssertion(assertion.into()))
+        let endpoint =
+            TokenEndpoint::new(token_endpoint, true, ClientAuthentication::anonymous(), service)?;
+        Ok(Self::over(endpoint, WithAssertion(assertion.into())))
+    }
+
+    /// A grant that asks where `issuer` says in its metadata; see
+    /// [`RefreshTokenGrant::discover`](crate::RefreshTokenGrant::discover).
+    ///
+    /// # Errors
+    ///
+    /// As for [`RefreshTokenGrant::discover`](crate::RefreshTokenGrant::discover).
+    pub fn discover(
+        issuer: &str,
+        assertion: impl Into<Assertion>,
+        service: S,
+    ) -> Result<Self, InvalidEndpoint> {
+        let endpoint =
+            TokenEndpoint::discover(issuer, false, ClientAuthentication::anonymous(), service)?;
+        Ok(Self::over(endpoint, WithAssertion(assertion.into())))
+    }
+
+    /// The same for an issuer, or endpoints, over plain `http`: whoever is on the path can read
+    /// the assertion.
+    ///
+    /// # Errors
+    ///
+    /// As for [`discover`](Self::discover), but for the scheme.
+    pub fn discover_insecure(
+        issuer: &str,
+        assertion: impl Into<Assertion>,
+        service: S,
+    ) -> Result<Self, InvalidEndpoint> {
+        let endpoint =
+            TokenEndpoint::discover(issuer, true, ClientAuthentication::anonymous(), service)?;
+        Ok(Self::over(endpoint, WithAssertion(assertion.into())))
     }
 
     /// The client that shows the assertion.

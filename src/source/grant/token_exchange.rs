@@ -9,7 +9,8 @@ use super::{
     kind::{Fields, Sealed},
 };
 use crate::{
-    Audience, ClientAuthentication, Held, InvalidEndpoint, RefreshError, source::fetch::Fetch,
+    Audience, ClientAuthentication, Held, InvalidEndpoint, RefreshError,
+    source::{fetch::Fetch, token_endpoint::TokenEndpoint},
 };
 
 /// Gets tokens for a token that somebody else issued (RFC 8693); see [`Grant`] for what it is made of.
@@ -54,8 +55,9 @@ impl<S> Grant<S, Exchanging> {
         subject: SecurityToken,
         service: S,
     ) -> Result<Self, InvalidEndpoint> {
-        let nobody = ClientAuthentication::anonymous();
-        Self::over(token_endpoint, false, nobody, service, Exchanging::of(subject))
+        let endpoint =
+            TokenEndpoint::new(token_endpoint, false, ClientAuthentication::anonymous(), service)?;
+        Ok(Self::over(endpoint, Exchanging::of(subject)))
     }
 
     /// The same for endpoints over plain `http`, such as `http://127.0.0.1:8080/token`: whoever is on
@@ -69,8 +71,41 @@ impl<S> Grant<S, Exchanging> {
         subject: SecurityToken,
         service: S,
     ) -> Result<Self, InvalidEndpoint> {
-        let nobody = ClientAuthentication::anonymous();
-        Self::over(token_endpoint, true, nobody, service, Exchanging::of(subject))
+        let endpoint =
+            TokenEndpoint::new(token_endpoint, true, ClientAuthentication::anonymous(), service)?;
+        Ok(Self::over(endpoint, Exchanging::of(subject)))
+    }
+
+    /// A grant that asks where `issuer` says in its metadata; see
+    /// [`RefreshTokenGrant::discover`](crate::RefreshTokenGrant::discover).
+    ///
+    /// # Errors
+    ///
+    /// As for [`RefreshTokenGrant::discover`](crate::RefreshTokenGrant::discover).
+    pub fn discover(
+        issuer: &str,
+        subject: SecurityToken,
+        service: S,
+    ) -> Result<Self, InvalidEndpoint> {
+        let endpoint =
+            TokenEndpoint::discover(issuer, false, ClientAuthentication::anonymous(), service)?;
+        Ok(Self::over(endpoint, Exchanging::of(subject)))
+    }
+
+    /// The same for an issuer, or endpoints, over plain `http`: whoever is on the path can read
+    /// the subject's token.
+    ///
+    /// # Errors
+    ///
+    /// As for [`discover`](Self::discover), but for the scheme.
+    pub fn discover_insecure(
+        issuer: &str,
+        subject: SecurityToken,
+        service: S,
+    ) -> Result<Self, InvalidEndpoint> {
+        let endpoint =
+            TokenEndpoint::discover(issuer, true, ClientAuthentication::anonymous(), service)?;
+        Ok(Self::over(endpoint, Exchanging::of(subject)))
     }
 
     /// The client that asks for the exchange.
