@@ -11,13 +11,13 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_reauth::{
-    AccessToken, AmbiguousPolicy, Assertion, Audience, AuthLayer, BearerClassifier, BoxError, Challenge,
-    ClientAuthentication, ClientCredentials, Clock, EndpointClient, Entry, Event, Expected,
-    GrpcClassifier, Held, JwtBearer, Lease, MemoryStore, NoAuth, NoReplay, NotReplayed, Origins,
-    Record, RedirectPolicy, RefreshCause, RefreshError, RefreshLayer, RefreshToken,
-    RefreshTokenGrant, ReplayBody, ResponseHead, SecurityToken, Session, SignedAssertion, SigningAlgorithm, SigningKey, Status, StoreError,
-    Stored, Swap, TokenExchange, TokenSet, TokenStore, Verdict, Version, classify_fn, map_body,
-    source_fn,
+    AccessToken, AmbiguousPolicy, Assertion, Audience, AuthLayer, BearerClassifier, BoxError,
+    Challenge, ClientAuthentication, ClientCredentials, Clock, EndpointClient, Entry, Event,
+    Expected, GrpcClassifier, Held, JwtBearer, Lease, MemoryStore, NoAuth, NoReplay, NotReplayed,
+    Origins, Record, RedirectPolicy, RefreshCause, RefreshError, RefreshLayer, RefreshToken,
+    RefreshTokenGrant, ReplayBody, ResponseHead, SecurityToken, Session, SignedAssertion,
+    SigningAlgorithm, SigningKey, Status, StoreError, Stored, Swap, TokenExchange, TokenSet,
+    TokenStore, Verdict, Version, classify_fn, map_body, source_fn,
     testing::{AuthorizationServer, Fault, ManualClock, ResourceServer},
 };
 
