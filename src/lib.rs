@@ -123,6 +123,7 @@ pub use source::{
     Assertion, Audience, ClientAuthentication, ClientCredentials, Held, InvalidEndpoint, JwtBearer,
     RefreshTokenGrant, SecurityToken, SourceFn, TokenExchange, TokenSource, grant, source_fn,
 };
+pub use source::{DeviceAuthorization, DeviceError, DeviceLogin};
 #[cfg(feature = "endpoint-client")]
 #[cfg_attr(docsrs, doc(cfg(feature = "endpoint-client")))]
 pub use source::{

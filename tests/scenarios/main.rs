@@ -15,6 +15,7 @@ mod classification;
 mod clocks;
 mod closing;
 mod coalescing;
+mod device;
 mod discovery;
 mod dropped_calls;
 mod dropped_requests;
