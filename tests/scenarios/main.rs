@@ -29,6 +29,7 @@ mod expiry;
 mod faulty_store;
 mod first_start;
 mod generations;
+mod grants;
 mod interplay;
 #[cfg(feature = "jwt")]
 mod jwt;

@@ -4,10 +4,7 @@ use super::{
     Grant,
     kind::{Fields, Sealed},
 };
-use crate::{
-    ClientAuthentication, Held, InvalidEndpoint, RefreshError,
-    source::client_authentication::Recipient,
-};
+use crate::{Audience, ClientAuthentication, Held, InvalidEndpoint, RefreshError};
 
 /// Gets tokens for the client itself (RFC 6749 §4.4): no user, no login, no refresh token; see
 /// [`Grant`] for what it is made of.
@@ -93,7 +90,7 @@ impl Sealed for AsClient {
     const NAME: &'static str = "ClientCredentials";
     const GRANT_TYPE: &'static str = "client_credentials";
 
-    async fn fields(&self, _: &Held, _: &Recipient) -> Result<Fields, RefreshError> {
+    async fn fields(&self, _: &Held, _: &Audience) -> Result<Fields, RefreshError> {
         Ok(Vec::new())
     }
 }

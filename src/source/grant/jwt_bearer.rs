@@ -1,18 +1,10 @@
 //! The JWT bearer grant (RFC 7523 §2.1).
 
-use std::{fmt, future::Future};
-
-use zeroize::Zeroizing;
-
 use super::{
     Grant,
-    fetch::Fetch,
     kind::{Fields, Sealed},
 };
-use crate::{
-    ClientAuthentication, Held, InvalidEndpoint, RefreshError,
-    source::client_authentication::Recipient,
-};
+use crate::{Assertion, Audience, ClientAuthentication, Held, InvalidEndpoint, RefreshError};
 
 /// Gets tokens for an assertion (RFC 7523 §2.1), as service accounts do; see [`Grant`] for what it is
 /// made of.
@@ -21,7 +13,7 @@ use crate::{
 /// use tower_reauth::{Assertion, JwtBearer, RefreshError};
 ///
 /// # async fn sign() -> Result<String, std::io::Error> { Ok("e30.e30.e30".into()) }
-/// let assertion = Assertion::from_fn(|| async {
+/// let assertion = Assertion::from_fn(|_| async {
 ///     sign().await.map_err(|_| RefreshError::transient())
 /// });
 /// # let client = ();
@@ -108,42 +100,7 @@ impl Sealed for WithAssertion {
     const NAME: &'static str = "JwtBearer";
     const GRANT_TYPE: &'static str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
-    async fn fields(&self, _: &Held, recipient: &Recipient) -> Result<Fields, RefreshError> {
-        Ok(vec![("assertion", self.0.text(recipient).await?)])
-    }
-}
-
-/// A JWT that speaks for whoever signed it (RFC 7523), a new one for each attempt: most servers take
-/// each only once.
-#[derive(Clone)]
-pub struct Assertion(Origin);
-
-#[derive(Clone)]
-enum Origin {
-    Fetched(Fetch),
-}
-
-impl Assertion {
-    /// What a closure gives, such as one that asks a key service to sign.
-    pub fn from_fn<F, Fut>(fetch: F) -> Self
-    where
-        F: Fn() -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<String, RefreshError>> + Send + 'static,
-    {
-        Self(Origin::Fetched(Fetch::new(fetch)))
-    }
-
-    async fn text(&self, _recipient: &Recipient) -> Result<Zeroizing<String>, RefreshError> {
-        match &self.0 {
-            Origin::Fetched(fetch) => fetch.text().await,
-        }
-    }
-}
-
-impl fmt::Debug for Assertion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match &self.0 {
-            Origin::Fetched(_) => "Assertion(from_fn)",
-        })
+    async fn fields(&self, _: &Held, audience: &Audience) -> Result<Fields, RefreshError> {
+        Ok(vec![("assertion", self.0.text(audience).await?)])
     }
 }

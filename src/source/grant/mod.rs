@@ -13,7 +13,6 @@
 //! grant gets the next access token too.
 
 mod client_credentials;
-mod fetch;
 mod jwt_bearer;
 mod kind;
 mod refresh_token;
@@ -30,7 +29,7 @@ use zeroize::Zeroizing;
 
 pub use self::{
     client_credentials::{AsClient, ClientCredentials},
-    jwt_bearer::{Assertion, JwtBearer, WithAssertion},
+    jwt_bearer::{JwtBearer, WithAssertion},
     kind::Kind,
     refresh_token::{RefreshTokenGrant, WithRefreshToken},
     token_exchange::{Exchanging, SecurityToken, TokenExchange},
@@ -274,7 +273,7 @@ where
 {
     async fn attempt(&self, at: &Endpoints, held: &Held) -> Result<TokenSet, Failed> {
         let unsent = |error| Failed { error, gone: false };
-        let own = self.kind.fields(held, &self.endpoint.recipient(at)).await.map_err(unsent)?;
+        let own = self.kind.fields(held, &self.endpoint.audience(at)).await.map_err(unsent)?;
         let scope = match held.scope() {
             Some(granted) if K::SPENDS_REFRESH_TOKEN => within(&self.scope, granted),
             Some(_) | None => Cow::Borrowed(self.scope.as_str()),

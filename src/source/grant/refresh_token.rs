@@ -6,10 +6,7 @@ use super::{
     Grant,
     kind::{Fields, Sealed},
 };
-use crate::{
-    ClientAuthentication, Held, InvalidEndpoint, RefreshError, error::Kind,
-    source::client_authentication::Recipient,
-};
+use crate::{Audience, ClientAuthentication, Held, InvalidEndpoint, RefreshError, error::Kind};
 
 /// Spends a refresh token at a token endpoint (RFC 6749 §6); see [`Grant`] for what it is made of.
 ///
@@ -96,7 +93,7 @@ impl Sealed for WithRefreshToken {
     const GRANT_TYPE: &'static str = "refresh_token";
     const SPENDS_REFRESH_TOKEN: bool = true;
 
-    async fn fields(&self, held: &Held, _: &Recipient) -> Result<Fields, RefreshError> {
+    async fn fields(&self, held: &Held, _: &Audience) -> Result<Fields, RefreshError> {
         let Some(token) = held.refresh_token() else {
             return Err(RefreshError::new(Kind::LoginRequired));
         };

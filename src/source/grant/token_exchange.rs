@@ -6,12 +6,10 @@ use zeroize::Zeroizing;
 
 use super::{
     Grant,
-    fetch::Fetch,
     kind::{Fields, Sealed},
 };
 use crate::{
-    ClientAuthentication, Held, InvalidEndpoint, RefreshError,
-    source::client_authentication::Recipient,
+    Audience, ClientAuthentication, Held, InvalidEndpoint, RefreshError, source::fetch::Fetch,
 };
 
 /// Gets tokens for a token that somebody else issued (RFC 8693); see [`Grant`] for what it is made of.
@@ -148,14 +146,14 @@ impl Sealed for Exchanging {
     // RFC 8693 §2.2.1. A server without it has not understood what it was asked.
     const REQUIRED_MEMBER: Option<&'static str> = Some("issued_token_type");
 
-    async fn fields(&self, _: &Held, _: &Recipient) -> Result<Fields, RefreshError> {
+    async fn fields(&self, _: &Held, _: &Audience) -> Result<Fields, RefreshError> {
         let text = |text: &str| Zeroizing::new(text.to_owned());
         let mut fields = vec![
-            ("subject_token", self.subject.fetch.text().await?),
+            ("subject_token", self.subject.fetch.text(()).await?),
             ("subject_token_type", text(&self.subject.token_type)),
         ];
         if let Some(actor) = &self.actor {
-            let token = actor.fetch.text().await?;
+            let token = actor.fetch.text(()).await?;
             fields.extend([("actor_token", token), ("actor_token_type", text(&actor.token_type))]);
         }
         fields.push(("requested_token_type", text(&self.requested_type)));
@@ -170,7 +168,7 @@ impl Sealed for Exchanging {
 #[derive(Clone)]
 pub struct SecurityToken {
     token_type: String,
-    fetch: Fetch,
+    fetch: Fetch<()>,
 }
 
 impl SecurityToken {
@@ -187,7 +185,7 @@ impl SecurityToken {
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<String, RefreshError>> + Send + 'static,
     {
-        Self { token_type: token_type.into(), fetch: Fetch::new(fetch) }
+        Self { token_type: token_type.into(), fetch: Fetch::new(move |()| fetch()) }
     }
 
     /// An OAuth 2.0 access token, such as that of another session.

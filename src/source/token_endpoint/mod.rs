@@ -30,7 +30,7 @@ use self::{
     transport::TransportError,
 };
 pub(crate) use self::{device::DeviceCodes, discovery::Endpoints};
-use super::client_authentication::{ClientAuthentication, Recipient};
+use super::{ClientAuthentication, assertion::Audience};
 use crate::{BoxError, Clock, RefreshError, TokenSet, error::Kind};
 
 /// The endpoints of one authorization server, the client that asks them, and the service that reaches
@@ -177,9 +177,9 @@ impl<S> TokenEndpoint<S> {
         }
     }
 
-    /// Whom an assertion is for.
-    pub(crate) fn recipient(&self, at: &Endpoints) -> Recipient {
-        Recipient { issuer: self.issuer.clone(), token_endpoint: at.token.uri.to_string() }
+    /// For whom an assertion is.
+    pub(crate) fn audience(&self, at: &Endpoints) -> Audience {
+        Audience { issuer: self.issuer.clone(), token_endpoint: at.token.uri.to_string() }
     }
 
     /// What an error of the service's call means. The server may have got the request all the same.
@@ -271,8 +271,7 @@ where
             // Nothing was handed over yet, so nothing can have been spent.
             return Err(transport::unspent(&error.into()));
         }
-        let recipient = self.recipient(endpoints);
-        let shown = self.client.show(&recipient, Clock::system().now().wall)?;
+        let shown = self.client.show(&self.audience(endpoints)).await?;
         let form = form.without(&ClientAuthentication::PARAMETERS);
         let form = shown.fields.iter().fold(form, |form, (name, value)| form.field(name, value));
         let mut request = Request::new(Full::new(form.encode()));

@@ -1,4 +1,5 @@
 mod kinds;
+mod table;
 
 use std::{
     convert::Infallible,
@@ -21,7 +22,7 @@ use tower::{service_fn, util::BoxCloneSyncService};
 use tower_test::mock;
 
 use super::*;
-use crate::{AccessToken, RefreshToken, RefreshTokenGrant, error::Kind};
+use crate::{AccessToken, ClientAuthentication, RefreshToken, RefreshTokenGrant, error::Kind};
 
 const ENDPOINT: &str = "https://as.example/token?tenant=a";
 const SUCCESS: &str = r#"{"access_token":"a2","token_type":"Bearer","refresh_token":"r2"}"#;
