@@ -44,6 +44,11 @@
 //! | attach a token that something else keeps fresh | [`AuthLayer::from_fn`] |
 //! | refresh and send again | [`RefreshLayer`] over [`AuthLayer`], with a [`Session`] |
 //! | spend an OAuth 2.0 refresh token | [`RefreshTokenGrant`] |
+//! | know the issuer alone | [`RefreshTokenGrant::discover`] |
+//! | log in without a browser | [`DeviceAuthorization`] |
+//! | reach the token endpoint without an HTTP client of your own | `EndpointClient`, with feature `endpoint-client` |
+//! | get tokens for the program itself, a service account, or another's token | [`ClientCredentials`], [`JwtBearer`], [`TokenExchange`] |
+//! | say who the client is | [`ClientAuthentication`] |
 //! | get tokens in another way | [`source_fn`], [`TokenSource`] |
 //! | keep tokens between runs, or share them | [`TokenStore`] |
 //! | know when a login is needed | [`Session::events`], [`RefreshError::needs_login`] |
@@ -51,7 +56,7 @@
 //! | leave one request alone | [`NoAuth`], [`NoReplay`] |
 //! | test all that | the `testing` module, with feature `test-util` |
 //!
-//! The [`manual`] says in which order layers go, when a request can be sent again, what is done about
+//! The [`manual`] has three lines for [your provider](manual::providers). It says in which order layers go, when a request can be sent again, what is done about
 //! which threat, and why the defaults are what they are.
 //!
 //! # Features
@@ -59,7 +64,11 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `jwt` (default) | [`SessionBuilder::expiry_from_jwt`]: `exp` and `iat` of a JWT, without trust, to schedule by |
+//! | `endpoint-client` | `EndpointClient`: a ready HTTP client for token requests, on hyper and rustls |
+//! | `oauth2` | [`TokenSet`] from a token response of the `oauth2` crate, or of `openidconnect` |
 //! | `redirect` | a redirect policy for `tower_http::follow_redirect` that keeps tokens at home |
+//! | `sign-rust-crypto`, `sign-aws-lc` | `SigningKey`: `private_key_jwt`, and service accounts; either back end, or both |
+//! | `sign` | the same without a back end, for libraries; signing is a typed error then |
 //! | `test-util` | an authorization server, a resource server and a manual clock, for tests |
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -70,6 +79,8 @@ mod classify;
 mod clock;
 mod error;
 mod extension;
+#[cfg(feature = "oauth2")]
+mod handover;
 #[cfg(feature = "jwt")]
 mod jwt;
 mod lifecycle;
@@ -80,6 +91,8 @@ mod redirect;
 pub mod refresh;
 mod replay;
 mod session;
+#[cfg(feature = "sign")]
+mod sign;
 mod source;
 mod store;
 mod sync;
@@ -106,7 +119,19 @@ pub use session::{
     AmbiguousPolicy, BuildError, Event, Events, RefreshCause, SelectSession, Session,
     SessionBuilder, Status, Unsaved,
 };
-pub use source::{Held, InvalidEndpoint, RefreshTokenGrant, SourceFn, TokenSource, source_fn};
+#[cfg(feature = "sign")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sign")))]
+pub use sign::{InvalidKey, SignedAssertion, SigningAlgorithm, SigningKey};
+pub use source::{
+    Assertion, Audience, ClientAuthentication, ClientCredentials, Held, InvalidEndpoint, JwtBearer,
+    RefreshTokenGrant, SecurityToken, SourceFn, TokenExchange, TokenSource, grant, source_fn,
+};
+pub use source::{DeviceAuthorization, DeviceError, DeviceLogin};
+#[cfg(feature = "endpoint-client")]
+#[cfg_attr(docsrs, doc(cfg(feature = "endpoint-client")))]
+pub use source::{
+    EndpointBody, EndpointClient, EndpointClientBuilder, EndpointClientError, InvalidTls,
+};
 pub use store::{
     Entry, Expected, Lease, MemoryStore, Record, StoreError, Stored, Swap, TokenStore, Version,
 };

@@ -195,6 +195,10 @@ impl TokenSet {
         self.lifetime
     }
 
+    pub(crate) fn without_refresh_token(self) -> Self {
+        Self { refresh: None, ..self }
+    }
+
     /// The refresh token and scope of this set, with the access token of `other`.
     pub(crate) fn with_access_of(self, other: &Self) -> Self {
         Self { access: other.access.clone(), lifetime: other.lifetime, ..self }
@@ -230,13 +234,15 @@ impl fmt::Debug for TokenSet {
 /// assert!(!error.to_string().contains("two"));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InvalidToken(Flaw);
+pub struct InvalidToken(pub(crate) Flaw);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flaw {
+pub(crate) enum Flaw {
     Empty,
     NotB64Token,
     NotVisible,
+    #[cfg(feature = "oauth2")]
+    NotBearer,
 }
 
 impl fmt::Display for InvalidToken {
@@ -247,6 +253,8 @@ impl fmt::Display for InvalidToken {
                 "the access token has a character that a bearer token cannot have (RFC 6750 section 2.1)"
             }
             Flaw::NotVisible => "the refresh token has a character that is not visible ASCII",
+            #[cfg(feature = "oauth2")]
+            Flaw::NotBearer => "the access token is of another type than bearer (RFC 6749 section 7.1)",
         })
     }
 }
@@ -255,14 +263,14 @@ impl error::Error for InvalidToken {}
 
 /// Text that is zeroized when its last holder goes, and that nothing here prints.
 #[derive(Clone)]
-struct Secret(Arc<Zeroizing<Box<str>>>);
+pub(crate) struct Secret(Arc<Zeroizing<Box<str>>>);
 
 impl Secret {
-    fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         Self(Arc::new(Zeroizing::new(text.into())))
     }
 
-    fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 }

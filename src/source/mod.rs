@@ -1,6 +1,12 @@
 //! Where tokens come from: spend what is held, return a new set, or say how it failed.
 
-mod refresh_token;
+mod assertion;
+mod client_authentication;
+mod device;
+#[cfg(feature = "endpoint-client")]
+mod endpoint_client;
+mod fetch;
+pub mod grant;
 mod source_fn;
 mod token_endpoint;
 
@@ -8,8 +14,15 @@ use std::{future::Future, pin::Pin};
 
 use crate::{AccessToken, RefreshError, RefreshToken, TokenSet};
 
+pub use self::device::{DeviceAuthorization, DeviceError, DeviceLogin};
+#[cfg(feature = "endpoint-client")]
+pub use self::endpoint_client::{
+    EndpointBody, EndpointClient, EndpointClientBuilder, EndpointClientError, InvalidTls,
+};
 pub use self::{
-    refresh_token::RefreshTokenGrant,
+    assertion::{Assertion, Audience},
+    client_authentication::ClientAuthentication,
+    grant::{ClientCredentials, JwtBearer, RefreshTokenGrant, SecurityToken, TokenExchange},
     source_fn::{SourceFn, source_fn},
     token_endpoint::InvalidEndpoint,
 };

@@ -3,6 +3,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -11,10 +15,12 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_reauth::{
-    AccessToken, AmbiguousPolicy, AuthLayer, BearerClassifier, BoxError, Challenge, Clock, Entry,
-    Event, Expected, GrpcClassifier, Held, Lease, MemoryStore, NoAuth, NoReplay, NotReplayed,
-    Origins, Record, RedirectPolicy, RefreshCause, RefreshError, RefreshLayer, RefreshToken,
-    RefreshTokenGrant, ReplayBody, ResponseHead, Session, Status, StoreError, Stored, Swap,
+    AccessToken, AmbiguousPolicy, Assertion, Audience, AuthLayer, BearerClassifier, BoxError,
+    Challenge, ClientAuthentication, ClientCredentials, Clock, DeviceAuthorization, EndpointClient,
+    Entry, Event, Expected, GrpcClassifier, Held, JwtBearer, Lease, MemoryStore, NoAuth, NoReplay,
+    NotReplayed, Origins, Record, RedirectPolicy, RefreshCause, RefreshError, RefreshLayer,
+    RefreshToken, RefreshTokenGrant, ReplayBody, ResponseHead, SecurityToken, Session,
+    SignedAssertion, SigningAlgorithm, SigningKey, Status, StoreError, Stored, Swap, TokenExchange,
     TokenSet, TokenStore, Verdict, Version, classify_fn, map_body, source_fn,
     testing::{AuthorizationServer, Fault, ManualClock, ResourceServer},
 };
@@ -22,6 +28,7 @@ use tower_reauth::{
 use crate::printed::{assert_clean, chain, debug};
 
 const ORIGIN: &str = "https://api.example.com";
+const ADDRESS: &str = "https://as.example/token?canary=canary";
 
 /// Where public names come from.
 const EXPORTS: &[&str] = &[
@@ -31,7 +38,7 @@ const EXPORTS: &[&str] = &[
     include_str!("../../src/testing/mod.rs"),
 ];
 
-/// Traits, functions and an alias.
+/// Traits, functions, a module and an alias.
 const NO_VALUES: &[&str] = &[
     "BoxError",
     "Classify",
@@ -40,6 +47,7 @@ const NO_VALUES: &[&str] = &[
     "TokenSource",
     "TokenStore",
     "classify_fn",
+    "grant",
     "map_body",
     "source_fn",
     "store_contract",
@@ -218,14 +226,51 @@ async fn printed() -> BTreeMap<&'static str, String> {
     let endpoint = service_fn(|_: Request<Full<Bytes>>| async {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     });
-    let grant = RefreshTokenGrant::new("https://as.example/token?canary=canary", "app", endpoint)
+    let grant = RefreshTokenGrant::new(ADDRESS, "app", endpoint)
         .unwrap()
         .scope("canary")
         .parameter("client_secret", "canary");
     note("RefreshTokenGrant", debug(&grant));
+    let me = ClientAuthentication::basic("app", "canary");
+    note("ClientCredentials", debug(ClientCredentials::new(ADDRESS, me, endpoint).unwrap()));
+    let assertion = Assertion::from_fn(|_| async { Ok("canary".into()) });
+    note("Assertion", debug(&assertion));
+    let pem = include_str!("../keys/ed25519.pem");
+    let key = SigningKey::from_pem(SigningAlgorithm::EdDsa, pem).unwrap();
+    note("SigningAlgorithm", debug(SigningAlgorithm::EdDsa));
+    note("SigningKey", debug(&key));
+    let signed = SignedAssertion::new("robot", key.clone()).claim("x", "canary");
+    note("SignedAssertion", debug(&signed));
+    note("Assertion", debug(Assertion::from(signed)));
+    note("ClientAuthentication", debug(ClientAuthentication::private_key_jwt("app", key)));
+    let invalid = SigningKey::from_jwk(SigningAlgorithm::EdDsa, "canary").unwrap_err();
+    note("InvalidKey", debug(invalid) + &chain(&invalid));
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let asking = Assertion::from_fn(move |audience: Audience| {
+        let _ = tell.send(audience);
+        async { Err(RefreshError::transient()) }
+    });
+    let asking = JwtBearer::new("https://as.example/token", asking, endpoint).unwrap();
+    let asking = Session::builder(asking).attempts(1, Duration::ZERO).origin(ORIGIN);
+    note("RefreshError", chain(&asking.build().unwrap().token().await.unwrap_err()));
+    note("Audience", debug(told.recv().await.unwrap()));
+    note("JwtBearer", debug(JwtBearer::new(ADDRESS, assertion, endpoint).unwrap()));
+    let subject = SecurityToken::jwt(|| async { Ok("canary".into()) });
+    note("SecurityToken", debug(&subject));
+    note("TokenExchange", debug(TokenExchange::new(ADDRESS, subject, endpoint).unwrap()));
+    for client in [
+        ClientAuthentication::basic("app", "canary"),
+        ClientAuthentication::basic_raw("app", "canary"),
+        ClientAuthentication::post("app", "canary"),
+    ] {
+        note("ClientAuthentication", debug(client));
+    }
     let address = "https://user:canary@as.example/token";
     let invalid = RefreshTokenGrant::new(address, "app", endpoint).unwrap_err();
     note("InvalidEndpoint", debug(invalid) + &chain(&invalid));
+
+    note_device(&mut note).await;
+    note_endpoint_client(&mut note).await;
 
     // The stack, and what goes through it.
     let layer = AuthLayer::from_fn(origins, || Some(access()));
@@ -286,6 +331,70 @@ async fn printed() -> BTreeMap<&'static str, String> {
     note("Fault", debug(Fault::Reset) + &debug(Fault::Status(StatusCode::BAD_GATEWAY)));
     note("Loopback", debug(api.serve().await.unwrap()));
     printed
+}
+
+/// A login on another device, and each way in which it ends.
+async fn note_device(note: &mut impl FnMut(&'static str, String)) {
+    let device = |answers: &'static [(u16, &'static str)]| {
+        let turn = Arc::new(AtomicUsize::new(0));
+        let endpoint = service_fn(move |_: Request<Full<Bytes>>| {
+            let (status, body) = answers[turn.fetch_add(1, Ordering::Relaxed)];
+            let response = Response::builder().status(status).body(Full::<Bytes>::from(body));
+            std::future::ready(response)
+        });
+        DeviceAuthorization::new(
+            "https://as.example/device?canary",
+            "https://as.example/token?canary",
+            ClientAuthentication::post("app", "canary"),
+            endpoint,
+        )
+        .unwrap()
+        .scope("canary")
+        .parameter("canary", "canary")
+    };
+    const CODES: (u16, &str) = (
+        200,
+        r#"{"device_code":"canary","user_code":"canary","verification_uri":"https://as.example/canary","interval":1,"expires_in":9}"#,
+    );
+    let refused = device(&[(400, r#"{"error":"canary","error_description":"canary"}"#)]);
+    note("DeviceAuthorization", debug(&refused));
+    let error = refused.start().await.unwrap_err();
+    note("DeviceError", debug(&error) + &chain(&error));
+    for end in [
+        &[CODES, (400, r#"{"error":"access_denied","error_description":"canary"}"#)][..],
+        &[CODES, (400, r#"{"error":"expired_token","error_description":"canary"}"#)],
+        &[CODES, (400, r#"{"error":"canary","error_description":"canary"}"#)],
+    ] {
+        let mut login = device(end).start().await.unwrap();
+        note("DeviceLogin", debug(&login));
+        tokio::time::pause();
+        let error = login.tokens().await.unwrap_err();
+        tokio::time::resume();
+        note("DeviceError", debug(&error) + &chain(&error));
+    }
+}
+
+/// The ready client, and what it answers with and fails with.
+async fn note_endpoint_client(note: &mut impl FnMut(&'static str, String)) {
+    let builder = EndpointClient::builder().allow_loopback_http();
+    note("EndpointClientBuilder", debug(&builder));
+    let client = builder.build().unwrap();
+    note("EndpointClient", debug(&client));
+    let invalid = EndpointClient::builder().authority("canary").build().unwrap_err();
+    note("InvalidTls", debug(invalid) + &chain(&invalid));
+    let authorization = AuthorizationServer::new();
+    let served = authorization.serve().await.unwrap();
+    let canary = Response::new(Bytes::from("canary"));
+    authorization.fail_next(1, Fault::Response(canary));
+    authorization.fail_next(1, Fault::Reset);
+    for _ in 0..2 {
+        let address = served.uri("/canary/token?canary=canary");
+        let request = Request::post(address).body(Full::from("token=canary")).unwrap();
+        match client.clone().oneshot(request).await {
+            Ok(response) => note("EndpointBody", debug(response.body())),
+            Err(error) => note("EndpointClientError", debug(error) + &chain(&error)),
+        }
+    }
 }
 
 async fn text(response: Response<Full<Bytes>>) -> String {

@@ -4,17 +4,20 @@
 
 mod address;
 mod answer;
+mod device;
+mod discovery;
 mod form;
 mod outcome;
 mod response;
+mod revocation;
 mod transport;
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Method, Request, Response,
-    header::{ACCEPT, CONTENT_TYPE},
+    HeaderValue, Method, Request, Response, StatusCode,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
 };
 use http_body::Body;
 use http_body_util::Full;
@@ -22,33 +25,111 @@ use tower::{Service, ServiceExt};
 
 pub use self::address::InvalidEndpoint;
 pub(crate) use self::form::Form;
-use self::{address::Address, answer::Answer, transport::TransportError};
-use crate::{BoxError, Clock, RefreshError, TokenSet};
+use self::{
+    address::Address,
+    answer::Answer,
+    discovery::{Discovery, NotListed},
+    outcome::Expected,
+    transport::TransportError,
+};
+pub(crate) use self::{device::DeviceCodes, discovery::Endpoints};
+use super::{ClientAuthentication, assertion::Audience};
+use crate::{BoxError, Clock, RefreshError, TokenSet, error::Kind};
 
-/// The endpoints of one authorization server, and the service that reaches them.
+/// The endpoints of one authorization server, the client that asks them, and the service that reaches
+/// them.
 #[derive(Clone)]
 pub(crate) struct TokenEndpoint<S> {
     service: S,
+    client: ClientAuthentication,
+    issuer: String,
     /// Whether plain `http` will do.
     plain: bool,
-    token: Address,
+    whereabouts: Whereabouts,
+    /// One that the program named, whatever the issuer says.
     revocation: Option<Address>,
     verdicts: Vec<Cow<'static, str>>,
+    required: Option<&'static str>,
     not_sent: Option<NotSent>,
+}
+
+#[derive(Clone)]
+enum Whereabouts {
+    Named(Arc<Endpoints>),
+    Discovered(Arc<Discovery>),
+}
+
+/// How a request for tokens failed.
+pub(crate) struct Failed {
+    pub(crate) error: RefreshError,
+    /// Nobody was there who could have given any, so that another address may help.
+    pub(crate) gone: bool,
 }
 
 type NotSent = Arc<dyn Fn(&BoxError) -> bool + Send + Sync>;
 
 impl<S> TokenEndpoint<S> {
-    pub(crate) fn new(address: &str, plain: bool, service: S) -> Result<Self, InvalidEndpoint> {
-        Ok(Self {
+    /// `plain`: whether `http` will do.
+    pub(crate) fn new(
+        address: &str,
+        plain: bool,
+        client: ClientAuthentication,
+        service: S,
+    ) -> Result<Self, InvalidEndpoint> {
+        let token = Address::parse(address, plain)?;
+        let issuer = token.origin.to_string();
+        let named = Endpoints { token, revocation: None, device: None, methods: Vec::new() };
+        Ok(Self::at(Whereabouts::Named(Arc::new(named)), issuer, plain, client, service))
+    }
+
+    /// The endpoints that `issuer` names in its metadata.
+    pub(crate) fn discover(
+        issuer: &str,
+        plain: bool,
+        client: ClientAuthentication,
+        service: S,
+    ) -> Result<Self, InvalidEndpoint> {
+        let discovery = Discovery::new(issuer, plain, client.is_mtls())?;
+        let discovered = Whereabouts::Discovered(Arc::new(discovery));
+        Ok(Self::at(discovered, issuer.to_owned(), plain, client, service))
+    }
+
+    fn at(
+        whereabouts: Whereabouts,
+        issuer: String,
+        plain: bool,
+        client: ClientAuthentication,
+        service: S,
+    ) -> Self {
+        Self {
             service,
+            client,
+            issuer,
             plain,
-            token: Address::parse(address, plain)?,
+            whereabouts,
             revocation: None,
             verdicts: vec![outcome::INVALID_GRANT.into()],
+            required: None,
             not_sent: None,
-        })
+        }
+    }
+
+    /// How long metadata is taken for true.
+    pub(crate) fn set_metadata_lifetime(&mut self, lifetime: Duration) {
+        if let Whereabouts::Discovered(discovery) = &mut self.whereabouts {
+            *discovery = Arc::new(discovery.afresh(self.client.is_mtls(), Some(lifetime)));
+        }
+    }
+
+    pub(crate) fn set_client(&mut self, client: ClientAuthentication) {
+        if let Whereabouts::Discovered(discovery) = &mut self.whereabouts {
+            *discovery = Arc::new(discovery.afresh(client.is_mtls(), None));
+        }
+        self.client = client;
+    }
+
+    pub(crate) fn set_issuer(&mut self, issuer: String) {
+        self.issuer = issuer;
     }
 
     pub(crate) fn set_revocation(&mut self, address: &str) -> Result<(), InvalidEndpoint> {
@@ -56,8 +137,28 @@ impl<S> TokenEndpoint<S> {
         Ok(())
     }
 
+    /// The device authorization endpoint of one that was not discovered.
+    pub(crate) fn set_device(&mut self, address: &str) -> Result<(), InvalidEndpoint> {
+        let device = Address::parse(address, self.plain)?;
+        if let Whereabouts::Named(endpoints) = &mut self.whereabouts {
+            let token = endpoints.token.clone();
+            *endpoints = Arc::new(Endpoints {
+                token,
+                revocation: None,
+                device: Some(Ok(device)),
+                methods: Vec::new(),
+            });
+        }
+        Ok(())
+    }
+
     pub(crate) fn add_verdict(&mut self, code: Cow<'static, str>) {
         self.verdicts.push(code);
+    }
+
+    /// What a token answer must have beside an `access_token`.
+    pub(crate) fn require(&mut self, member: Option<&'static str>) {
+        self.required = member;
     }
 
     pub(crate) fn set_not_sent(
@@ -67,15 +168,36 @@ impl<S> TokenEndpoint<S> {
         self.not_sent = Some(Arc::new(classify));
     }
 
+    pub(crate) fn client(&self) -> &ClientAuthentication {
+        &self.client
+    }
+
+    /// Whose tokens these are. Default: the issuer that was discovered, or the token endpoint's origin.
+    pub(crate) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
     /// Scheme, host and port, without anything that the address may hold besides.
     pub(crate) fn origin(&self) -> String {
-        self.token.origin.to_string()
+        match &self.whereabouts {
+            Whereabouts::Named(endpoints) => endpoints.token.origin.to_string(),
+            Whereabouts::Discovered(discovery) => discovery.origin(),
+        }
+    }
+
+    /// For whom an assertion is.
+    pub(crate) fn audience(&self, at: &Endpoints) -> Audience {
+        Audience { issuer: self.issuer.clone(), token_endpoint: at.token.uri.to_string() }
     }
 
     /// What an error of the service's call means. The server may have got the request all the same.
     fn lost(&self, error: BoxError) -> RefreshError {
         if let Some(reentrance) = transport::reentrance(&error) {
             return reentrance;
+        }
+        #[cfg(feature = "endpoint-client")]
+        if let Some(known) = transport::known(&error) {
+            return known;
         }
         let lost = TransportError::of(&*error);
         match &self.not_sent {
@@ -88,32 +210,84 @@ impl<S> TokenEndpoint<S> {
 
 impl<S, B> TokenEndpoint<S>
 where
-    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + 'static,
     S::Error: Into<BoxError>,
-    B: Body,
+    S::Future: Send,
+    B: Body + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    pub(crate) async fn request_tokens(&self, form: Form<'_>) -> Result<TokenSet, RefreshError> {
-        let answer = self.post(&self.token, form).await?;
-        outcome::tokens(&answer, &self.verdicts, Clock::system().now().wall)
+    pub(crate) async fn request_tokens(
+        &self,
+        at: &Endpoints,
+        form: Form<'_>,
+    ) -> Result<TokenSet, Failed> {
+        let answer = match self.post(&at.token, at, form).await {
+            Ok(answer) => answer,
+            Err(error) => return Err(Failed { gone: error.kind() == Kind::Transient, error }),
+        };
+        let expected = Expected { verdicts: &self.verdicts, member: self.required };
+        outcome::tokens(&answer, expected, Clock::system().now().wall).map_err(|error| {
+            let gone = matches!(
+                answer.status,
+                StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::GONE
+            );
+            // A code is the word of a token endpoint.
+            let nobody = error.is_misconfigured() && error.oauth_code().is_none();
+            let refused = error.oauth_code() == Some("invalid_client");
+            let error = if refused && at.lists_none(self.client.registered_as()) {
+                error.with_source(NotListed)
+            } else {
+                error
+            };
+            Failed { gone: gone && nobody, error }
+        })
     }
 
-    /// Nothing happens where there is no revocation endpoint.
-    pub(crate) async fn revoke(&self, form: Form<'_>) -> Result<(), RefreshError> {
-        let Some(address) = &self.revocation else { return Ok(()) };
-        let answer = self.post(address, form).await?;
-        outcome::revocation(&answer, Clock::system().now().wall)
+    /// Codes for a device and its user (RFC 8628 §3.1).
+    pub(crate) async fn request_device_codes(
+        &self,
+        form: Form<'_>,
+    ) -> Result<DeviceCodes, RefreshError> {
+        let at = self.endpoints().await?;
+        let address = match &at.device {
+            Some(Ok(address)) => address,
+            Some(Err(flaw)) => return Err(RefreshError::misconfigured().with_source(*flaw)),
+            None => return Err(RefreshError::misconfigured().with_source(device::NoEndpoint)),
+        };
+        let answer = self.post(address, &at, form).await?;
+        device::codes(&answer, self.plain, Clock::system().now().wall)
     }
 
-    async fn post(&self, address: &Address, form: Form<'_>) -> Result<Answer, RefreshError> {
+    /// Where to ask: as the program said, or as the issuer does.
+    pub(crate) async fn endpoints(&self) -> Result<Arc<Endpoints>, RefreshError> {
+        match &self.whereabouts {
+            Whereabouts::Named(endpoints) => Ok(endpoints.clone()),
+            Whereabouts::Discovered(discovery) => discovery.endpoints(&self.service).await,
+        }
+    }
+
+    /// Where to ask instead, if the issuer has moved its token endpoint.
+    pub(crate) async fn moved(&self, before: &Endpoints) -> Option<Arc<Endpoints>> {
+        match &self.whereabouts {
+            Whereabouts::Named(_) => None,
+            Whereabouts::Discovered(discovery) => discovery.moved(before, &self.service).await,
+        }
+    }
+
+    async fn post(
+        &self,
+        address: &Address,
+        endpoints: &Endpoints,
+        form: Form<'_>,
+    ) -> Result<Answer, RefreshError> {
         let mut service = self.service.clone();
         if let Err(error) = service.ready().await {
             // Nothing was handed over yet, so nothing can have been spent.
-            let error = error.into();
-            return Err(transport::reentrance(&error).unwrap_or_else(|| {
-                RefreshError::transient().with_source(TransportError::of(&*error))
-            }));
+            return Err(transport::unspent(&error.into()));
         }
+        let shown = self.client.show(&self.audience(endpoints)).await?;
+        let form = form.without(&ClientAuthentication::PARAMETERS);
+        let form = shown.fields.iter().fold(form, |form, (name, value)| form.field(name, value));
         let mut request = Request::new(Full::new(form.encode()));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = address.uri.clone();
@@ -122,6 +296,9 @@ where
         let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
         headers.insert(CONTENT_TYPE, form_type);
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        if let Some(authorization) = shown.authorization {
+            headers.insert(AUTHORIZATION, authorization);
+        }
         let sent = service.call(request).await;
         let response = sent.map_err(|error| self.lost(error.into()))?;
         Ok(Answer::read(response).await)

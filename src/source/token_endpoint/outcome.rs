@@ -41,40 +41,53 @@ const REGISTERED: [&str; 24] = [
     "use_dpop_nonce",
 ];
 
-const UNSUPPORTED_TOKEN_TYPE: &str = "unsupported_token_type";
+/// RFC 7009 §2.2.1: the server revokes no tokens of this kind.
+pub(super) const UNSUPPORTED_TOKEN_TYPE: &str = "unsupported_token_type";
 
-/// The new tokens, or how the request for them failed. `verdicts`: the codes that say that the grant is
-/// dead. `now`: the time to count a `Retry-After` date from if the answer has no date of its own.
+/// What is known of an answer beforehand.
+#[derive(Clone, Copy)]
+pub(super) struct Expected<'a> {
+    /// The codes that say that the grant is dead.
+    pub(super) verdicts: &'a [Cow<'static, str>],
+    /// What a success must have beside an `access_token`.
+    pub(super) member: Option<&'static str>,
+}
+
+/// The new tokens, or how the request for them failed. `now`: the time to count a `Retry-After` date from
+/// if the answer has no date of its own.
 pub(super) fn tokens(
     answer: &Answer,
-    verdicts: &[Cow<'static, str>],
+    expected: Expected<'_>,
     now: SystemTime,
 ) -> Result<TokenSet, RefreshError> {
     let members = Members::parse(&answer.content);
     let code = members.as_ref().and_then(|members| members.text("error"));
     match (code, members) {
-        (None, Some(members)) if answer.status.is_success() => granted(&members),
-        (code, _) => Err(failure(answer, code.as_ref().map(|code| code.as_str()), verdicts, now)),
+        (None, Some(members)) if answer.status.is_success() => granted(&members, expected.member),
+        (code, _) => {
+            let code = code.as_ref().map(|code| code.as_str());
+            Err(failure(answer, code, expected.verdicts, now))
+        }
     }
 }
 
 /// Whether a token is revoked. RFC 7009 §2.2: a success says so for unknown tokens too, whatever its
-/// body; §2.2.1: a server that does not revoke this kind of token is no failure of a logout.
+/// body.
 pub(super) fn revocation(answer: &Answer, now: SystemTime) -> Result<(), RefreshError> {
     if answer.status.is_success() {
         return Ok(());
     }
     let code = Members::parse(&answer.content).and_then(|members| members.text("error"));
-    match code.as_ref().map(|code| code.as_str()) {
-        Some(UNSUPPORTED_TOKEN_TYPE) => Ok(()),
-        code => Err(failure(answer, code, &[], now)),
-    }
+    Err(failure(answer, code.as_ref().map(|code| code.as_str()), &[], now))
 }
 
-fn granted(members: &Members<'_>) -> Result<TokenSet, RefreshError> {
+fn granted(members: &Members<'_>, required: Option<&str>) -> Result<TokenSet, RefreshError> {
     let Some(access) = members.text("access_token") else {
         return Err(RefreshError::ambiguous());
     };
+    if required.is_some_and(|required| members.text(required).is_none()) {
+        return Err(unusable());
+    }
     // RFC 6749 §7.1: a token of a type that is not understood must not be used. Servers that leave the
     // type out mean this one.
     let type_ = members.text("token_type");
@@ -102,7 +115,7 @@ fn unusable() -> RefreshError {
     RefreshError::misconfigured().after_ambiguity(true)
 }
 
-fn failure(
+pub(super) fn failure(
     answer: &Answer,
     code: Option<&str>,
     verdicts: &[Cow<'static, str>],
@@ -149,7 +162,8 @@ fn is_ambiguous(answer: &Answer, code: Option<&str>) -> bool {
         || (code.is_none() && (status.is_success() || answer.cut.is_some()))
 }
 
-fn waiting(error: RefreshError, answer: &Answer, now: SystemTime) -> RefreshError {
+/// With the time that the server asks for.
+pub(super) fn waiting(error: RefreshError, answer: &Answer, now: SystemTime) -> RefreshError {
     match retry_after::read(&answer.headers, now) {
         Some(delay) => error.with_retry_after(delay),
         None => error,

@@ -28,11 +28,26 @@ impl<'a> Members<'a> {
         (!text.trim().is_empty()).then_some(text)
     }
 
-    /// `expires_in`: some servers write a fraction or a string. What is no lifetime is unknown.
+    /// A list of strings.
+    pub(super) fn list(&self, name: &str) -> Option<Vec<String>> {
+        serde_json::from_str(self.0.get(name)?.get()).ok()
+    }
+
+    /// An object within.
+    pub(super) fn object(&self, name: &str) -> Option<Self> {
+        Self::parse(self.0.get(name)?.get().as_bytes())
+    }
+
+    /// `expires_in`. What is no lifetime is unknown.
     pub(super) fn lifetime(&self) -> Option<Duration> {
-        let seconds: f64 = match self.text("expires_in") {
+        self.seconds("expires_in")
+    }
+
+    /// So many seconds: some servers write a fraction or a string.
+    pub(super) fn seconds(&self, name: &str) -> Option<Duration> {
+        let seconds: f64 = match self.text(name) {
             Some(text) => text.trim().parse().ok()?,
-            None => self.0.get("expires_in")?.get().parse().ok()?,
+            None => self.0.get(name)?.get().parse().ok()?,
         };
         Duration::try_from_secs_f64(seconds).ok().filter(|lifetime| *lifetime <= LONGEST_LIFETIME)
     }

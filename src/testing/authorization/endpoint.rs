@@ -13,6 +13,8 @@ use tower::Service;
 
 use super::{
     AuthorizationServer, Settings, State, TokenRequest,
+    clients::{JWT_BEARER, TOKEN_EXCHANGE},
+    device::DEVICE_CODE,
     ledger::{Denied, Granted, Ledger, Minted, Spent},
 };
 use crate::{
@@ -23,6 +25,9 @@ use crate::{
         jwt::Millis,
     },
 };
+
+/// RFC 8693 §3.
+const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
 /// No form is longer.
 const LIMIT: usize = 64 * 1024;
@@ -45,10 +50,17 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let server = self.clone();
         Box::pin(async move {
+            // RFC 8414 §3: before the issuer's path, or after it.
+            if request.uri().path().contains("/.well-known/") {
+                return Ok(server.metadata());
+            }
             // The last segment alone: an issuer may have a path, and a proxy may add one.
-            match request.uri().path().rsplit('/').next() {
-                Some("token") => server.token(request).await,
-                Some("revoke") => server.revocation(request).await,
+            let name = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+            let token_name = server.state().settings.token_name.clone();
+            match name.as_str() {
+                name if name == token_name => server.token(request).await,
+                "revoke" => server.revocation(request).await,
+                "device" => server.device_authorization(request).await,
                 _ => Ok(error(StatusCode::NOT_FOUND, "not_found", "no such endpoint")),
             }
         })
@@ -80,6 +92,9 @@ impl AuthorizationServer {
         }
         let now = self.now();
         let mut state = self.state();
+        if let Some(refusal) = state.refuses(request, now) {
+            return refusal;
+        }
         let scope = match request.parameter("scope") {
             Some(asked) if !covers(&state.settings.scope, asked) => {
                 return error(StatusCode::BAD_REQUEST, "invalid_scope", "more than was granted");
@@ -92,17 +107,41 @@ impl AuthorizationServer {
                 Some(token) => self.refresh(&mut state, token, now),
                 None => return invalid_request("no refresh_token"),
             },
-            Some("client_credentials") => Ok(self.client_credentials(&mut state, request, now)),
+            Some(DEVICE_CODE) => match self.device_tokens(&mut state, request, now) {
+                Ok(granted) => Ok(granted),
+                Err(refusal) => return refusal.answer(),
+            },
+            Some("client_credentials") => {
+                let client = request.parameter("client_id").unwrap_or("client");
+                Ok(self.grant_alone(&mut state, client, now))
+            }
+            Some(JWT_BEARER) => {
+                let assertion = request.parameter("assertion").unwrap_or_default();
+                if !state.believes(assertion, now) {
+                    return error(StatusCode::BAD_REQUEST, "invalid_grant", "nobody believes it");
+                }
+                Ok(self.grant_alone(&mut state, "account", now))
+            }
+            Some(TOKEN_EXCHANGE) => {
+                let subject = request.parameter("subject_token").unwrap_or_default();
+                let typed = request.parameter("subject_token_type") == Some(ACCESS_TOKEN);
+                if !typed || self.verify_in(&state, subject, false, now).is_err() {
+                    return invalid_request("no access token of this server to exchange");
+                }
+                Ok(self.grant_alone(&mut state, "user", now))
+            }
             Some(_) => {
-                let code = "unsupported_grant_type";
-                return error(StatusCode::BAD_REQUEST, code, "refresh_token, client_credentials");
+                return error(StatusCode::BAD_REQUEST, "unsupported_grant_type", "no such grant");
             }
             None => return invalid_request("no grant_type"),
         };
         match granted {
             Ok(granted) => {
                 state.counts.refreshes += 1;
-                tokens(granted, &scope, now, &state.settings.omit)
+                // RFC 8693 §2.2.1.
+                let exchanged = request.parameter("grant_type") == Some(TOKEN_EXCHANGE);
+                let issued = exchanged.then_some(ACCESS_TOKEN);
+                tokens(granted, &scope, now, issued, &state.settings.omit)
             }
             Err(denied) => {
                 let why = match denied {
@@ -135,19 +174,14 @@ impl AuthorizationServer {
         }
     }
 
-    fn client_credentials(
-        &self,
-        state: &mut State,
-        request: &TokenRequest,
-        now: Millis,
-    ) -> Granted {
+    /// An access token without a refresh token.
+    fn grant_alone(&self, state: &mut State, subject: &str, now: Millis) -> Granted {
         let State { ledger, settings, .. } = state;
-        let client = request.parameter("client_id").unwrap_or("client");
-        let access = self.mint_for_answer(ledger, settings, client, now);
+        let access = self.mint_for_answer(ledger, settings, subject, now);
         ledger.grant(access)
     }
 
-    fn mint_for_answer(
+    pub(super) fn mint_for_answer(
         &self,
         ledger: &mut Ledger,
         settings: &Settings,
@@ -171,6 +205,10 @@ impl AuthorizationServer {
         if let Some(refusal) = unfit(&request) {
             return Ok(refusal);
         }
+        let now = self.now();
+        if let Some(refusal) = self.state().refuses(&request, now) {
+            return Ok(refusal);
+        }
         let Some(token) = request.parameter("token") else {
             return Ok(invalid_request("no token"));
         };
@@ -179,7 +217,7 @@ impl AuthorizationServer {
     }
 }
 
-async fn read<B>(request: Request<B>) -> Result<TokenRequest, BoxError>
+pub(super) async fn read<B>(request: Request<B>) -> Result<TokenRequest, BoxError>
 where
     B: Body,
     B::Error: Into<BoxError>,
@@ -190,18 +228,14 @@ where
 }
 
 /// The refusal of what is no request of a client to either endpoint.
-fn unfit(request: &TokenRequest) -> Option<Response<ResponseBody>> {
+pub(super) fn unfit(request: &TokenRequest) -> Option<Response<ResponseBody>> {
     if request.method() != Method::POST {
         let mut response =
             error(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", "only POST will do");
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
         return Some(response);
     }
-    if let Some(flaw) = request.flaw() {
-        return Some(invalid_request(flaw));
-    }
-    let anonymous = !request.names_client();
-    anonymous.then(|| error(StatusCode::UNAUTHORIZED, "invalid_client", "no client is named"))
+    request.flaw().map(invalid_request)
 }
 
 fn covers(granted: &str, asked: &str) -> bool {
@@ -209,7 +243,13 @@ fn covers(granted: &str, asked: &str) -> bool {
 }
 
 /// RFC 6749 §5.1.
-fn tokens(granted: Granted, scope: &str, now: Millis, omit: &[&str]) -> Response<ResponseBody> {
+fn tokens(
+    granted: Granted,
+    scope: &str,
+    now: Millis,
+    issued_type: Option<&str>,
+    omit: &[&str],
+) -> Response<ResponseBody> {
     let Granted { access, refresh } = granted;
     let left = access.expiry.since(now);
     let expires_in = match left.subsec_millis() {
@@ -224,23 +264,29 @@ fn tokens(granted: Granted, scope: &str, now: Millis, omit: &[&str]) -> Response
         members.insert("refresh_token".into(), refresh.into());
     }
     members.insert("scope".into(), scope.into());
+    if let Some(issued_type) = issued_type {
+        members.insert("issued_token_type".into(), issued_type.into());
+    }
     members.retain(|name, _| !omit.contains(&name.as_str()));
     json_answer(StatusCode::OK, members)
 }
 
 /// RFC 6749 §5.2.
-fn error(status: StatusCode, code: &str, description: &str) -> Response<ResponseBody> {
+pub(super) fn error(status: StatusCode, code: &str, description: &str) -> Response<ResponseBody> {
     let mut members = Map::new();
     members.insert("error".into(), code.into());
     members.insert("error_description".into(), description.into());
     json_answer(status, members)
 }
 
-fn invalid_request(description: &str) -> Response<ResponseBody> {
+pub(super) fn invalid_request(description: &str) -> Response<ResponseBody> {
     error(StatusCode::BAD_REQUEST, "invalid_request", description)
 }
 
-fn json_answer(status: StatusCode, members: Map<String, Value>) -> Response<ResponseBody> {
+pub(super) fn json_answer(
+    status: StatusCode,
+    members: Map<String, Value>,
+) -> Response<ResponseBody> {
     let mut response = typed(status, "application/json", Value::Object(members).to_string());
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
