@@ -14,10 +14,11 @@ use super::{drain::Drain, layer::Limits, outgoing::Outgoing};
 use crate::{
     BoxError, Classify, Event, NotReplayed, RefreshError, ReplayBody, ResponseHead, Session,
     Verdict,
+    clock::Now,
     error::Kind,
     extension::Unattached,
-    lifecycle::{Endpoint, Generation},
-    session::{Seen, Waiting},
+    lifecycle::Endpoint,
+    session::{Go, Seen, Waiting},
 };
 
 /// How often a request is admitted again because its token ran out between the layers.
@@ -45,9 +46,10 @@ pub(super) enum Next<F, B, R> {
     /// Wait for another token, with the challenge in hand: it may be the answer.
     Renew(Response<R>, Endpoint),
     /// Empty the challenge before the replay.
-    Drain(Drain<R>, Request<ReplayBody<B>>),
-    /// Send, once the inner service is ready.
-    Send(Request<ReplayBody<B>>),
+    Drain(Drain<R>, Request<ReplayBody<B>>, Now),
+    /// Send, once the inner service is ready: with a reading of the clocks, if there is one, that is new
+    /// as long as nothing else is waited for.
+    Send(Request<ReplayBody<B>>, Option<Now>),
     Sent(F),
     End(Result<Response<R>, BoxError>),
 }
@@ -179,7 +181,7 @@ where
         waiting: Pin<&mut Waiting>,
         endpoint: Endpoint,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Generation, RefreshError>> {
+    ) -> Poll<Result<Go, RefreshError>> {
         let Some(Seen { generation: seen, .. }) = self.seen else { return Poll::Pending };
         waiting.poll_renewed(seen, Some(endpoint), cx)
     }
@@ -187,12 +189,12 @@ where
     /// What the wait for another token leads to; whether it `waited` for a refresh.
     pub(super) fn renewed(
         &mut self,
-        renewed: Result<Generation, RefreshError>,
+        renewed: Result<Go, RefreshError>,
         waited: bool,
         mut response: Response<R>,
     ) -> Next<S::Future, B, R> {
-        let generation = match renewed {
-            Ok(generation) => generation,
+        let Go { generation, now } = match renewed {
+            Ok(go) => go,
             Err(error) => return self.give_up(response, error),
         };
         let Some(request) = self.outgoing.again() else {
@@ -207,8 +209,8 @@ where
         let answered = waited && self.session.answers_challenge(generation);
         self.refreshed_replays += u8::from(answered);
         match Drain::of(response.into_body()) {
-            Some(drain) => Next::Drain(drain, request),
-            None => Next::Send(request),
+            Some(drain) => Next::Drain(drain, request, now),
+            None => Next::Send(request, Some(now)),
         }
     }
 
@@ -217,12 +219,20 @@ where
         service.poll_ready(cx).map_err(Into::into)
     }
 
-    /// The inner service is ready.
-    pub(super) fn send(&mut self, request: Request<ReplayBody<B>>) -> Option<S::Future> {
+    /// The inner service is ready. `now` is a reading that was made just before, if there is one.
+    pub(super) fn send(
+        &mut self,
+        request: Request<ReplayBody<B>>,
+        now: Option<Now>,
+    ) -> Option<S::Future> {
         // Read just before the send: `Auth` attaches this token or a newer one, so a challenge is never
         // held against a token that the request did not carry.
         self.seen = self.session.newest();
-        Some(self.service.as_mut()?.call(request))
+        let service = self.service.as_mut()?;
+        Some(match now {
+            Some(now) => self.session.at(now, || service.call(request)),
+            None => service.call(request),
+        })
     }
 
     pub(super) fn waiting(&self) -> Waiting {

@@ -121,16 +121,16 @@ where
                     let waiting = attempt.waiting();
                     State::Renewing { waiting, endpoint, response: Some(response) }
                 }
-                Some(Next::Drain(mut drain, request)) => {
+                Some(Next::Drain(mut drain, request, now)) => {
                     if drain.poll(cx).is_ready() {
-                        next = Some(Next::Send(request));
+                        next = Some(Next::Send(request, Some(now)));
                         continue;
                     }
                     this.state.set(State::Draining { drain, request: Some(Box::new(request)) });
                     return Poll::Pending;
                 }
-                Some(Next::Send(request)) => match attempt.poll_ready(cx) {
-                    Poll::Ready(Ok(())) => match attempt.send(request) {
+                Some(Next::Send(request, now)) => match attempt.poll_ready(cx) {
+                    Poll::Ready(Ok(())) => match attempt.send(request, now) {
                         Some(future) => State::Sending { future },
                         None => return Poll::Pending,
                     },
@@ -168,7 +168,7 @@ where
     C: Classify,
     R: Body,
 {
-    let request = match state {
+    let (request, now) = match state {
         StateProj::Sending { future } => {
             return Poll::Ready(match ready!(future.poll(cx)).map_err(Into::into) {
                 Ok(response) if attempt.is_answered(&response) => Next::End(Ok(response)),
@@ -180,26 +180,24 @@ where
             let Some(response) = response.take() else { return Poll::Pending };
             return Poll::Ready(attempt.renewed(renewed, waiting.waited(), response));
         }
-        StateProj::Admitting { waiting, request } => {
-            if let Err(error) = ready!(waiting.poll_admitted(cx)) {
-                return Poll::Ready(Next::End(Err(error.into())));
-            }
-            request
-        }
+        StateProj::Admitting { waiting, request } => match ready!(waiting.poll_admitted(cx)) {
+            Ok(go) => (request, Some(go.now)),
+            Err(error) => return Poll::Ready(Next::End(Err(error.into()))),
+        },
         StateProj::Draining { drain, request } => {
             ready!(drain.poll(cx));
-            request
+            (request, None)
         }
         StateProj::Readying { request } => {
             if let Err(error) = ready!(attempt.poll_ready(cx)) {
                 return Poll::Ready(Next::End(Err(error)));
             }
-            let sent = request.take().and_then(|request| attempt.send(*request));
+            let sent = request.take().and_then(|request| attempt.send(*request, None));
             return sent.map_or(Poll::Pending, |future| Poll::Ready(Next::Sent(future)));
         }
     };
     match request.take() {
-        Some(request) => Poll::Ready(Next::Send(*request)),
+        Some(request) => Poll::Ready(Next::Send(*request, now)),
         None => Poll::Pending,
     }
 }

@@ -28,7 +28,10 @@ pub use self::{
     unsaved::Unsaved,
 };
 use self::{flight::Flight, gate::Place, holding::Owed, shared::Shared};
-pub(crate) use self::{seam::Seen, waiting::Waiting};
+pub(crate) use self::{
+    seam::Seen,
+    waiting::{Go, Waiting},
+};
 use crate::{
     AccessToken, RefreshError, StoreError, TokenSet, TokenSource,
     error::Kind,

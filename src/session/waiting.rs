@@ -44,6 +44,14 @@ pin_project! {
     }
 }
 
+/// How a wait ends well.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Go {
+    pub(crate) generation: Generation,
+    /// When that was so.
+    pub(crate) now: Now,
+}
+
 /// When a wait ends, and the runtime of its timer.
 #[derive(Clone, Copy, Debug)]
 struct Patience {
@@ -80,7 +88,7 @@ impl Waiting {
     pub(crate) fn poll_admitted(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Generation, RefreshError>> {
+    ) -> Poll<Result<Go, RefreshError>> {
         self.poll(cx, |life, waited, now| life.admit(waited, now))
     }
 
@@ -90,7 +98,7 @@ impl Waiting {
         seen: Generation,
         endpoint: Option<Endpoint>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Generation, RefreshError>> {
+    ) -> Poll<Result<Go, RefreshError>> {
         self.poll(cx, |life, waited, now| life.challenge(seen, endpoint, waited, now))
     }
 
@@ -103,18 +111,18 @@ impl Waiting {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         mut ask: impl FnMut(&mut Lifecycle, Option<Serial>, &Now) -> Decision,
-    ) -> Poll<Result<Generation, RefreshError>> {
+    ) -> Poll<Result<Go, RefreshError>> {
         loop {
             let this = self.as_mut().project();
             let now = this.shared.clock.now();
             let ask = |life: &mut Lifecycle, waited| ask(life, waited, &now);
             match this.shared.gate.poll(this.place, Some(cx.waker()), &now, ask) {
-                Decision::Go(generation) => return Poll::Ready(Ok(generation)),
+                Decision::Go(generation) => return Poll::Ready(Ok(Go { generation, now })),
                 Decision::Fail(error) => return Poll::Ready(Err(error)),
                 Decision::GoAndRefresh(generation, ticket) => {
                     // Without a runtime the request still has its good token.
                     let _ = this.shared.launch(ticket);
-                    return Poll::Ready(Ok(generation));
+                    return Poll::Ready(Ok(Go { generation, now }));
                 }
                 Decision::Wait(_) if this.shared.is_serving() => {
                     return self.give_up(RefreshError::new(Kind::Reentrant));
@@ -145,7 +153,7 @@ impl Waiting {
         mut self: Pin<&mut Self>,
         now: &Now,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Generation, RefreshError>> {
+    ) -> Poll<Result<Go, RefreshError>> {
         let mut this = self.as_mut().project();
         let shared = &**this.shared;
         let end = this
@@ -163,7 +171,7 @@ impl Waiting {
         // A timer panics once its runtime has ended, and a request may move to another.
         if this.patience.is_none_or(|patience| patience.runtime != runtime.id()) {
             let entered = runtime.enter();
-            this.timer.set(Some(tokio::time::sleep(shared.until(end))));
+            this.timer.set(Some(tokio::time::sleep_until(end.into())));
             drop(entered);
             *this.patience = Some(Patience { end, runtime: runtime.id() });
         }
@@ -173,10 +181,7 @@ impl Waiting {
         self.give_up(RefreshError::new(Kind::TimedOut))
     }
 
-    fn give_up(
-        self: Pin<&mut Self>,
-        error: RefreshError,
-    ) -> Poll<Result<Generation, RefreshError>> {
+    fn give_up(self: Pin<&mut Self>, error: RefreshError) -> Poll<Result<Go, RefreshError>> {
         let this = self.project();
         this.shared.gate.leave(this.place);
         Poll::Ready(Err(error))
