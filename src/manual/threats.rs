@@ -30,7 +30,8 @@
 //!
 //! Zeroizing ends where a token leaves this crate's own buffers: the `Authorization` value in a request's
 //! header map (the `http` crate's), the connection's write buffer and TLS records, HTTP/2's header
-//! tables, the private key of a client certificate (rustls's), and copies that a [`TokenSource`](crate::TokenSource) or a [`TokenStore`](crate::TokenStore) of
+//! tables, the private key of a client certificate (rustls's), what the readers of PEM and JSON and the
+//! crypto back end make of a [`ClientAuthentication`](crate::ClientAuthentication)'s key, and copies that a [`TokenSource`](crate::TokenSource) or a [`TokenStore`](crate::TokenStore) of
 //! yours makes.
 //!
 //! A sensitive header value is redacted by `http`'s own `Debug`. A layer of yours that prints header
