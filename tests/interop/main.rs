@@ -1,0 +1,17 @@
+//! The crate against servers that it did not write.
+//!
+//! | what | runs against |
+//! |---|---|
+//! | [`refreshing`], [`lost_answers`], [`trouble`] | `oidc-provider`, a certified authorization server, over plain HTTP |
+//!
+//! Each test owns the processes that it talks to, on ports that were free, and they end with it.
+//!
+//! `tests/run interop` installs what these tests need and runs them. A plain `cargo test` leaves them out: they
+//! need node, nginx and what npm installs. Where something is missing a test fails, and says what; none is skipped.
+#![cfg(reauth_interop)]
+
+mod lost_answers;
+mod provider;
+mod refreshing;
+mod support;
+mod trouble;
