@@ -3,6 +3,7 @@
 //! | what | runs against |
 //! |---|---|
 //! | [`refreshing`], [`lost_answers`], [`trouble`] | `oidc-provider`, a certified authorization server, over plain HTTP |
+//! | [`behind_nginx`], [`uploads`] | the same behind nginx with TLS, which also is the resource server, by `auth_request` |
 //!
 //! Each test owns the processes that it talks to, on ports that were free, and they end with it.
 //!
@@ -10,8 +11,13 @@
 //! need node, nginx and what npm installs. Where something is missing a test fails, and says what; none is skipped.
 #![cfg(reauth_interop)]
 
+mod behind_nginx;
 mod lost_answers;
+mod nginx;
 mod provider;
 mod refreshing;
+mod site;
 mod support;
+mod tls;
 mod trouble;
+mod uploads;
