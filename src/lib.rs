@@ -59,6 +59,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `jwt` (default) | [`SessionBuilder::expiry_from_jwt`]: `exp` and `iat` of a JWT, without trust, to schedule by |
+//! | `endpoint-client` | [`EndpointClient`]: a ready HTTP client for token requests, on hyper and rustls |
 //! | `redirect` | a redirect policy for `tower_http::follow_redirect` that keeps tokens at home |
 //! | `test-util` | an authorization server, a resource server and a manual clock, for tests |
 #![forbid(unsafe_code)]
@@ -106,7 +107,15 @@ pub use session::{
     AmbiguousPolicy, BuildError, Event, Events, RefreshCause, SelectSession, Session,
     SessionBuilder, Status, Unsaved,
 };
-pub use source::{Held, InvalidEndpoint, RefreshTokenGrant, SourceFn, TokenSource, source_fn};
+pub use source::{
+    ClientAuthentication, Held, InvalidEndpoint, RefreshTokenGrant, SourceFn, TokenSource,
+    source_fn,
+};
+#[cfg(feature = "endpoint-client")]
+#[cfg_attr(docsrs, doc(cfg(feature = "endpoint-client")))]
+pub use source::{
+    EndpointBody, EndpointClient, EndpointClientBuilder, EndpointClientError, InvalidTls,
+};
 pub use store::{
     Entry, Expected, Lease, MemoryStore, Record, StoreError, Stored, Swap, TokenStore, Version,
 };

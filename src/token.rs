@@ -255,14 +255,14 @@ impl error::Error for InvalidToken {}
 
 /// Text that is zeroized when its last holder goes, and that nothing here prints.
 #[derive(Clone)]
-struct Secret(Arc<Zeroizing<Box<str>>>);
+pub(crate) struct Secret(Arc<Zeroizing<Box<str>>>);
 
 impl Secret {
-    fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         Self(Arc::new(Zeroizing::new(text.into())))
     }
 
-    fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 }

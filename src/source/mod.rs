@@ -1,5 +1,8 @@
 //! Where tokens come from: spend what is held, return a new set, or say how it failed.
 
+mod client_authentication;
+#[cfg(feature = "endpoint-client")]
+mod endpoint_client;
 mod refresh_token;
 mod source_fn;
 mod token_endpoint;
@@ -8,7 +11,12 @@ use std::{future::Future, pin::Pin};
 
 use crate::{AccessToken, RefreshError, RefreshToken, TokenSet};
 
+#[cfg(feature = "endpoint-client")]
+pub use self::endpoint_client::{
+    EndpointBody, EndpointClient, EndpointClientBuilder, EndpointClientError, InvalidTls,
+};
 pub use self::{
+    client_authentication::ClientAuthentication,
     refresh_token::RefreshTokenGrant,
     source_fn::{SourceFn, source_fn},
     token_endpoint::InvalidEndpoint,

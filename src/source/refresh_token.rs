@@ -1,4 +1,4 @@
-//! The refresh token grant (RFC 6749 §6) of a public client.
+//! The refresh token grant (RFC 6749 §6).
 
 use std::{borrow::Cow, fmt};
 
@@ -10,13 +10,12 @@ use tower::Service;
 use zeroize::Zeroizing;
 
 use super::{
-    Held, TokenSource,
+    ClientAuthentication, Held, TokenSource,
     token_endpoint::{Form, InvalidEndpoint, TokenEndpoint},
 };
 use crate::{BoxError, RefreshError, TokenSet, error::Kind};
 
-/// Spends a refresh token at a token endpoint (RFC 6749 §6), as a public client: one without a secret,
-/// such as a program that its users install.
+/// Spends a refresh token at a token endpoint (RFC 6749 §6).
 ///
 /// It speaks over any HTTP [`Service`], a hyper client for one, which must not be the stack that the
 /// session serves. The service must not follow redirects: a `307` would carry the refresh token
@@ -50,14 +49,13 @@ use crate::{BoxError, RefreshError, TokenSet, error::Kind};
 #[derive(Clone)]
 pub struct RefreshTokenGrant<S> {
     endpoint: TokenEndpoint<S>,
-    client_id: String,
     scope: String,
     parameters: Vec<(String, Zeroizing<String>)>,
-    issuer: String,
 }
 
 impl<S> RefreshTokenGrant<S> {
-    /// A grant that asks `token_endpoint`, an `https` URI, for tokens of the client `client_id`.
+    /// A grant that asks `token_endpoint`, an `https` URI, for tokens of `client`: a public client's
+    /// `client_id`, or a [`ClientAuthentication`].
     ///
     /// # Errors
     ///
@@ -65,10 +63,10 @@ impl<S> RefreshTokenGrant<S> {
     /// plain `http`. A query is kept (RFC 6749 §3.2).
     pub fn new(
         token_endpoint: &str,
-        client_id: impl Into<String>,
+        client: impl Into<ClientAuthentication>,
         service: S,
     ) -> Result<Self, InvalidEndpoint> {
-        Ok(Self::over(TokenEndpoint::new(token_endpoint, false, service)?, client_id.into()))
+        Ok(Self::over(TokenEndpoint::new(token_endpoint, false, client.into(), service)?))
     }
 
     /// The same for endpoints over plain `http`, such as `http://127.0.0.1:8080/token`: whoever is on
@@ -79,15 +77,14 @@ impl<S> RefreshTokenGrant<S> {
     /// As for [`new`](Self::new); `https` is allowed here too.
     pub fn new_insecure(
         token_endpoint: &str,
-        client_id: impl Into<String>,
+        client: impl Into<ClientAuthentication>,
         service: S,
     ) -> Result<Self, InvalidEndpoint> {
-        Ok(Self::over(TokenEndpoint::new(token_endpoint, true, service)?, client_id.into()))
+        Ok(Self::over(TokenEndpoint::new(token_endpoint, true, client.into(), service)?))
     }
 
-    fn over(endpoint: TokenEndpoint<S>, client_id: String) -> Self {
-        let issuer = endpoint.origin();
-        Self { endpoint, client_id, scope: String::new(), parameters: Vec::new(), issuer }
+    fn over(endpoint: TokenEndpoint<S>) -> Self {
+        Self { endpoint, scope: String::new(), parameters: Vec::new() }
     }
 
     /// The scope to ask for, names with a space between them: some or all of what was granted at the
@@ -141,7 +138,7 @@ impl<S> RefreshTokenGrant<S> {
     /// Default: the token endpoint's origin, such as `https://login.example.com`.
     #[must_use]
     pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
-        self.issuer = issuer.into();
+        self.endpoint.set_issuer(issuer.into());
         self
     }
 
@@ -174,7 +171,6 @@ where
         let form = Form::new()
             .field("grant_type", "refresh_token")
             .field("refresh_token", refresh_token.expose_secret())
-            .field("client_id", &self.client_id)
             .field("scope", &self.scope);
         // Last, because the first of a name counts.
         let form = self.parameters.iter().fold(form, |form, (name, value)| form.field(name, value));
@@ -186,15 +182,12 @@ where
             Some(token) => (token.expose_secret(), "refresh_token"),
             None => (tokens.access().expose_secret(), "access_token"),
         };
-        let form = Form::new()
-            .field("token", token)
-            .field("token_type_hint", hint)
-            .field("client_id", &self.client_id);
+        let form = Form::new().field("token", token).field("token_type_hint", hint);
         self.endpoint.revoke(form).await
     }
 
     fn issuer(&self) -> Option<String> {
-        Some(self.issuer.clone())
+        Some(self.endpoint.issuer().to_owned())
     }
 }
 
@@ -202,7 +195,7 @@ impl<S> fmt::Debug for RefreshTokenGrant<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RefreshTokenGrant")
             .field("token_endpoint", &format_args!("{}/…", self.endpoint.origin()))
-            .field("client_id", &self.client_id)
+            .field("client", self.endpoint.client())
             .finish_non_exhaustive()
     }
 }

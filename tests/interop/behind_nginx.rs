@@ -7,7 +7,7 @@ use tower_http::follow_redirect::{
     FollowRedirectLayer,
     policy::{PolicyExt, clone_body_fn},
 };
-use tower_reauth::{BoxError, RedirectPolicy, Session};
+use tower_reauth::{BoxError, EndpointClient, RedirectPolicy, RefreshTokenGrant, Session};
 
 use crate::{
     site::Site,
@@ -65,12 +65,8 @@ async fn a_rate_limit_at_the_token_endpoint_is_waited_out() {
 #[tokio::test]
 async fn a_server_that_a_stranger_vouches_for_is_sent_nothing() {
     let site = Site::new().await;
-    let client = Authority::new().client::<Body>(Version::Http1);
-    let grant = tower_reauth::RefreshTokenGrant::new(&site.provider.uri("/token"), "pub", client)
-        .unwrap()
-        .not_sent(|error| {
-            error.downcast_ref().is_some_and(hyper_util::client::legacy::Error::is_connect)
-        });
+    let client = EndpointClient::builder().authority(Authority::new().pem()).build().unwrap();
+    let grant = RefreshTokenGrant::new(&site.provider.uri("/token"), "pub", client).unwrap();
     let session = Session::builder(grant)
         .origin(&site.provider.issuer)
         .tokens(site.provider.stale_login("pub").await)

@@ -2,7 +2,7 @@
 //!
 //! | what | runs against |
 //! |---|---|
-//! | [`refreshing`], [`lost_answers`], [`trouble`] | `oidc-provider`, a certified authorization server, over plain HTTP |
+//! | [`refreshing`], [`confidential`], [`lost_answers`], [`trouble`] | `oidc-provider`, a certified authorization server, over plain HTTP |
 //! | [`behind_nginx`], [`uploads`] | the same behind nginx with TLS, which also is the resource server, by `auth_request` |
 //!
 //! Each test owns the processes that it talks to, on ports that were free, and they end with it.
@@ -12,6 +12,7 @@
 #![cfg(reauth_interop)]
 
 mod behind_nginx;
+mod confidential;
 mod lost_answers;
 mod nginx;
 mod provider;

@@ -13,6 +13,9 @@ use tower_reauth::{AccessToken, RefreshToken, TokenSet};
 
 const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/server");
 
+/// The secret of every client that has one.
+pub(crate) const SECRET: &str = "s3cr:t%+ /~";
+
 /// A running server. It ends when this is dropped, and when this process is killed.
 pub(crate) struct Provider {
     pub(crate) issuer: String,

@@ -7,19 +7,17 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
-    client::legacy::Error,
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
 };
 use serde_json::json;
 use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
-use tower_reauth::{RefreshTokenGrant, Session, SessionBuilder};
+use tower_reauth::{EndpointClient, RefreshTokenGrant, Session, SessionBuilder};
 
 use crate::{
     nginx::Nginx,
     provider::{Listening, Provider},
-    support::Body,
-    tls::{Authority, Secure, Version},
+    tls::Authority,
 };
 
 /// The server number 0 is the authorization server's front, and the API: `/files` takes whatever the
@@ -44,11 +42,15 @@ impl Site {
         Self { authority, nginx, provider, uploads }
     }
 
-    pub(crate) fn grant_at(&self, path: &str) -> RefreshTokenGrant<Secure<Body>> {
-        let client = self.authority.client(Version::Http1);
-        RefreshTokenGrant::new(&self.provider.uri(path), "pub", client)
-            .unwrap()
-            .not_sent(|error| error.downcast_ref().is_some_and(Error::is_connect))
+    /// A client for token requests, which trusts this site's authority alone.
+    pub(crate) fn endpoint_client(&self) -> EndpointClient {
+        let builder = EndpointClient::builder().no_public_authorities();
+        builder.authority(self.authority.pem()).build().unwrap()
+    }
+
+    pub(crate) fn grant_at(&self, path: &str) -> RefreshTokenGrant<EndpointClient> {
+        let client = self.endpoint_client();
+        RefreshTokenGrant::new(&self.provider.uri(path), "pub", client).unwrap()
     }
 
     /// A session whose token goes home, and is dead there.

@@ -8,14 +8,14 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::{
-    client::legacy::{Client, Error, connect::HttpConnector},
+    client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
 use tokio::process::Command;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
 use tower_reauth::{
-    AuthLayer, BoxError, Event, Events, RefreshError, RefreshLayer, RefreshTokenGrant, ReplayBody,
-    Session, SessionBuilder, TokenSet, TokenSource,
+    AuthLayer, BoxError, ClientAuthentication, EndpointClient, Event, Events, RefreshError,
+    RefreshLayer, RefreshTokenGrant, ReplayBody, Session, SessionBuilder, TokenSet, TokenSource,
 };
 
 use crate::provider::Provider;
@@ -35,23 +35,25 @@ where
     Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector)
 }
 
-/// The grant of the public client, revocation included.
-pub(crate) fn grant(provider: &Provider) -> RefreshTokenGrant<Plain<Body>> {
-    grant_at(&provider.uri("/token"), "pub")
+/// The client for token requests to servers of these tests.
+pub(crate) fn endpoint_client() -> EndpointClient {
+    EndpointClient::builder().allow_loopback_http().build().unwrap()
+}
+
+/// The grant of a client of the server, revocation included.
+pub(crate) fn grant(
+    provider: &Provider,
+    client: impl Into<ClientAuthentication>,
+) -> RefreshTokenGrant<EndpointClient> {
+    RefreshTokenGrant::new_insecure(&provider.uri("/token"), client, endpoint_client())
+        .unwrap()
         .revocation_endpoint(&provider.uri("/token/revocation"))
         .unwrap()
 }
 
-/// The grant of a client without a secret.
-pub(crate) fn grant_at(token_endpoint: &str, client: &str) -> RefreshTokenGrant<Plain<Body>> {
-    RefreshTokenGrant::new_insecure(token_endpoint, client, plain())
-        .unwrap()
-        .not_sent(|error| error.downcast_ref().is_some_and(Error::is_connect))
-}
-
 /// A session of the public client, for tests that change more of its set-up.
 pub(crate) fn builder(provider: &Provider, tokens: TokenSet) -> SessionBuilder {
-    builder_over(grant(provider), provider).tokens(tokens)
+    builder_over(grant(provider, "pub"), provider).tokens(tokens)
 }
 
 /// A session over any source, whose access token goes to the server's own resources.

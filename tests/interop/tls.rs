@@ -6,8 +6,8 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer};
+use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustls::{ClientConfig, RootCertStore};
 
 pub(crate) type Secure<B> = Client<HttpsConnector<HttpConnector>, B>;
 
@@ -26,7 +26,7 @@ pub(crate) struct Identity {
 /// Vouches for the servers of one test.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    certificate: CertificateDer<'static>,
+    certificate: Certificate,
 }
 
 impl Authority {
@@ -35,8 +35,12 @@ impl Authority {
         params.distinguished_name.push(DnType::CommonName, "an authority of one test");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
-        let certificate = params.self_signed(&key).unwrap().der().clone();
+        let certificate = params.self_signed(&key).unwrap();
         Self { issuer: Issuer::new(params, key), certificate }
+    }
+
+    pub(crate) fn pem(&self) -> String {
+        self.certificate.pem()
     }
 
     /// For a server on this machine.
@@ -55,7 +59,7 @@ impl Authority {
         B::Data: Send,
     {
         let mut roots = RootCertStore::empty();
-        roots.add(self.certificate.clone()).unwrap();
+        roots.add(self.certificate.der().clone()).unwrap();
         let tls = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
         let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_only();
         let connector = match version {

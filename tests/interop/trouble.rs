@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use hyper_util::client::legacy::Error;
 use serde_json::{Value, json};
-use tower_reauth::{Session, Status};
+use tower_reauth::{RefreshTokenGrant, Session, TokenSource};
 
 use crate::{
     provider::Provider,
-    support::{begin, builder, builder_over, grant_at, holding, send, stack, unanswered, userinfo},
+    support::{
+        begin, builder, builder_over, endpoint_client, holding, plain, send, stack, unanswered,
+        userinfo,
+    },
 };
 
 async fn stale(provider: &Provider) -> Session {
@@ -108,29 +112,23 @@ async fn a_connection_dropped_before_the_server_acted_is_tried_once_more() {
 
 #[tokio::test]
 async fn a_server_that_is_not_there_ends_no_session() {
+    // Nobody listens on this port.
+    let nowhere = "http://127.0.0.1:9/token";
+    not_there(RefreshTokenGrant::new_insecure(nowhere, "pub", endpoint_client()).unwrap()).await;
+    let bare = RefreshTokenGrant::new_insecure(nowhere, "pub", plain()).unwrap();
+    not_there(bare.not_sent(|error| error.downcast_ref().is_some_and(Error::is_connect))).await;
+}
+
+async fn not_there(grant: impl TokenSource) {
     let provider = Provider::new().await;
     let tokens = provider.login("pub").await;
-    // Nobody listens on this port.
-    let grant = grant_at("http://127.0.0.1:9/token", "pub");
-    let session = builder_over(grant, &provider).tokens(tokens.clone()).build().unwrap();
+    let session = holding(builder_over(grant, &provider).tokens(tokens.clone())).await;
     let client = stack(&session);
     assert_eq!(send(&client, userinfo(&provider)).await.unwrap().status(), 200);
 
     provider.forget(tokens.access()).await;
     let error = unanswered(&send(&client, userinfo(&provider)).await.unwrap());
     assert!(!error.was_ambiguous() && !error.needs_login(), "{error:?}");
-    assert!(matches!(session.status(), Status::Active { .. } | Status::Cooling { .. }));
+    assert!(error.retry_at().is_some());
     assert!(provider.stats().await.grants.is_empty());
-}
-
-#[tokio::test]
-async fn a_client_that_the_server_does_not_know_is_a_matter_of_configuration() {
-    let provider = Provider::new().await;
-    let tokens = provider.stale_login("pub").await;
-    let grant = grant_at(&provider.uri("/token"), "nobody");
-    let session = builder_over(grant, &provider).tokens(tokens).build().unwrap();
-    let error = unanswered(&send(&stack(&session), userinfo(&provider)).await.unwrap());
-    assert!(error.is_misconfigured() && !error.needs_login(), "{error:?}");
-    assert_eq!(error.oauth_code(), Some("invalid_client"));
-    assert_eq!(provider.stats().await.token_requests().len(), 1);
 }

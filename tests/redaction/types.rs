@@ -11,11 +11,12 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_reauth::{
-    AccessToken, AmbiguousPolicy, AuthLayer, BearerClassifier, BoxError, Challenge, Clock, Entry,
-    Event, Expected, GrpcClassifier, Held, Lease, MemoryStore, NoAuth, NoReplay, NotReplayed,
-    Origins, Record, RedirectPolicy, RefreshCause, RefreshError, RefreshLayer, RefreshToken,
-    RefreshTokenGrant, ReplayBody, ResponseHead, Session, Status, StoreError, Stored, Swap,
-    TokenSet, TokenStore, Verdict, Version, classify_fn, map_body, source_fn,
+    AccessToken, AmbiguousPolicy, AuthLayer, BearerClassifier, BoxError, Challenge,
+    ClientAuthentication, Clock, EndpointClient, Entry, Event, Expected, GrpcClassifier, Held,
+    Lease, MemoryStore, NoAuth, NoReplay, NotReplayed, Origins, Record, RedirectPolicy,
+    RefreshCause, RefreshError, RefreshLayer, RefreshToken, RefreshTokenGrant, ReplayBody,
+    ResponseHead, Session, Status, StoreError, Stored, Swap, TokenSet, TokenStore, Verdict,
+    Version, classify_fn, map_body, source_fn,
     testing::{AuthorizationServer, Fault, ManualClock, ResourceServer},
 };
 
@@ -223,9 +224,18 @@ async fn printed() -> BTreeMap<&'static str, String> {
         .scope("canary")
         .parameter("client_secret", "canary");
     note("RefreshTokenGrant", debug(&grant));
+    for client in [
+        ClientAuthentication::basic("app", "canary"),
+        ClientAuthentication::basic_raw("app", "canary"),
+        ClientAuthentication::post("app", "canary"),
+    ] {
+        note("ClientAuthentication", debug(client));
+    }
     let address = "https://user:canary@as.example/token";
     let invalid = RefreshTokenGrant::new(address, "app", endpoint).unwrap_err();
     note("InvalidEndpoint", debug(invalid) + &chain(&invalid));
+
+    note_endpoint_client(&mut note).await;
 
     // The stack, and what goes through it.
     let layer = AuthLayer::from_fn(origins, || Some(access()));
@@ -286,6 +296,29 @@ async fn printed() -> BTreeMap<&'static str, String> {
     note("Fault", debug(Fault::Reset) + &debug(Fault::Status(StatusCode::BAD_GATEWAY)));
     note("Loopback", debug(api.serve().await.unwrap()));
     printed
+}
+
+/// The ready client, and what it answers with and fails with.
+async fn note_endpoint_client(note: &mut impl FnMut(&'static str, String)) {
+    let builder = EndpointClient::builder().allow_loopback_http();
+    note("EndpointClientBuilder", debug(&builder));
+    let client = builder.build().unwrap();
+    note("EndpointClient", debug(&client));
+    let invalid = EndpointClient::builder().authority("canary").build().unwrap_err();
+    note("InvalidTls", debug(invalid) + &chain(&invalid));
+    let authorization = AuthorizationServer::new();
+    let served = authorization.serve().await.unwrap();
+    let canary = Response::new(Bytes::from("canary"));
+    authorization.fail_next(1, Fault::Response(canary));
+    authorization.fail_next(1, Fault::Reset);
+    for _ in 0..2 {
+        let address = served.uri("/canary/token?canary=canary");
+        let request = Request::post(address).body(Full::from("token=canary")).unwrap();
+        match client.clone().oneshot(request).await {
+            Ok(response) => note("EndpointBody", debug(response.body())),
+            Err(error) => note("EndpointClientError", debug(error) + &chain(&error)),
+        }
+    }
 }
 
 async fn text(response: Response<Full<Bytes>>) -> String {

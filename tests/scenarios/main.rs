@@ -20,6 +20,8 @@ mod dropped_requests;
 mod early;
 mod early_401;
 mod ending;
+#[cfg(feature = "endpoint-client")]
+mod endpoint_client;
 mod events;
 mod expiry;
 mod faulty_store;

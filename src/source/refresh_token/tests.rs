@@ -123,8 +123,39 @@ async fn a_parameter_of_the_program_overrides_none_of_the_grant() {
     TokenSource::refresh(&grant, held()).await.unwrap();
     assert_eq!(
         body(&sent).await,
-        "grant_type=refresh_token&refresh_token=r1%2B%2F%3D%26&client_id=my+app&scope=a+b&audience=api%26b"
+        "grant_type=refresh_token&refresh_token=r1%2B%2F%3D%26&scope=a+b&audience=api%26b&client_id=my+app"
     );
+}
+
+#[tokio::test]
+async fn the_client_authenticates_in_one_way_which_no_parameter_changes() {
+    let with = |client: ClientAuthentication| {
+        let (mut grant, sent) = endpoint(200, SUCCESS);
+        grant.endpoint.set_client(client);
+        let names = ["client_id", "client_secret", "client_assertion", "client_assertion_type"];
+        let grant = names.into_iter().fold(grant, |grant, name| grant.parameter(name, "other"));
+        (grant.revocation_endpoint("https://as.example/revoke").unwrap(), sent)
+    };
+
+    let (grant, sent) = with(ClientAuthentication::basic("my app", "s3cr:t%+ /~"));
+    TokenSource::refresh(&grant, held()).await.unwrap();
+    let authorization = sent.lock().unwrap()[0].headers()[header::AUTHORIZATION].clone();
+    assert_eq!(authorization, "Basic bXkrYXBwOnMzY3IlM0F0JTI1JTJCKyUyRiU3RQ==");
+    assert!(authorization.is_sensitive());
+    assert_eq!(body(&sent).await, "grant_type=refresh_token&refresh_token=r1%2B%2F%3D%26");
+    TokenSource::revoke(&grant, set()).await.unwrap();
+    assert_eq!(sent.lock().unwrap()[0].headers()[header::AUTHORIZATION], authorization);
+    assert_eq!(body(&sent).await, "token=r1%2B%2F%3D%26&token_type_hint=refresh_token");
+
+    let (grant, sent) = with(ClientAuthentication::post("my app", "s3cr:t%+ /~"));
+    TokenSource::refresh(&grant, held()).await.unwrap();
+    assert!(!sent.lock().unwrap()[0].headers().contains_key(header::AUTHORIZATION));
+    assert_eq!(
+        body(&sent).await,
+        "grant_type=refresh_token&refresh_token=r1%2B%2F%3D%26&client_id=my+app&client_secret=s3cr%3At%25%2B+%2F%7E"
+    );
+    TokenSource::revoke(&grant, set()).await.unwrap();
+    assert!(body(&sent).await.ends_with("&client_id=my+app&client_secret=s3cr%3At%25%2B+%2F%7E"));
 }
 
 #[tokio::test]

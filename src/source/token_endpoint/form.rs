@@ -19,6 +19,19 @@ impl<'a> Form<'a> {
         self
     }
 
+    /// One value of a parameter that may have several (RFC 8707 §2, RFC 8693 §2.1).
+    pub(crate) fn repeated(mut self, name: &'a str, value: &'a str) -> Self {
+        if !value.is_empty() && !self.0.contains(&(name, value)) {
+            self.0.push((name, value));
+        }
+        self
+    }
+
+    pub(crate) fn without(mut self, names: &[&str]) -> Self {
+        self.0.retain(|(name, _)| !names.contains(name));
+        self
+    }
+
     /// Bytes that are zeroized when their last holder lets go of them.
     pub(crate) fn encode(&self) -> Bytes {
         Bytes::from_owner(self.text())
@@ -55,6 +68,18 @@ mod tests {
         let form = Form::new().field("a", "1").field("b", "").field("a", "2").field("b", "3");
         assert_eq!(form.encode(), "a=1&b=3");
         assert_eq!(Form::new().encode(), "");
+    }
+
+    #[test]
+    fn a_parameter_that_may_have_several_values_has_each_once() {
+        let form = Form::new().repeated("a", "1").repeated("a", "2").repeated("a", "1");
+        assert_eq!(form.repeated("a", "").field("a", "3").encode(), "a=1&a=2");
+    }
+
+    #[test]
+    fn a_parameter_is_taken_away_by_its_name() {
+        let form = Form::new().field("a", "1").field("b", "2").field("c", "3").without(&["a", "c"]);
+        assert_eq!(form.encode(), "b=2");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::{borrow::Cow, sync::Arc};
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response,
-    header::{ACCEPT, CONTENT_TYPE},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
 };
 use http_body::Body;
 use http_body_util::Full;
@@ -23,12 +23,16 @@ use tower::{Service, ServiceExt};
 pub use self::address::InvalidEndpoint;
 pub(crate) use self::form::Form;
 use self::{address::Address, answer::Answer, transport::TransportError};
+use super::client_authentication::{ClientAuthentication, Recipient};
 use crate::{BoxError, Clock, RefreshError, TokenSet};
 
-/// The endpoints of one authorization server, and the service that reaches them.
+/// The endpoints of one authorization server, the client that asks them, and the service that reaches
+/// them.
 #[derive(Clone)]
 pub(crate) struct TokenEndpoint<S> {
     service: S,
+    client: ClientAuthentication,
+    issuer: String,
     /// Whether plain `http` will do.
     plain: bool,
     token: Address,
@@ -40,15 +44,32 @@ pub(crate) struct TokenEndpoint<S> {
 type NotSent = Arc<dyn Fn(&BoxError) -> bool + Send + Sync>;
 
 impl<S> TokenEndpoint<S> {
-    pub(crate) fn new(address: &str, plain: bool, service: S) -> Result<Self, InvalidEndpoint> {
+    /// `plain`: whether `http` will do.
+    pub(crate) fn new(
+        address: &str,
+        plain: bool,
+        client: ClientAuthentication,
+        service: S,
+    ) -> Result<Self, InvalidEndpoint> {
+        let token = Address::parse(address, plain)?;
         Ok(Self {
             service,
+            client,
+            issuer: token.origin.to_string(),
             plain,
-            token: Address::parse(address, plain)?,
+            token,
             revocation: None,
             verdicts: vec![outcome::INVALID_GRANT.into()],
             not_sent: None,
         })
+    }
+
+    pub(crate) fn set_client(&mut self, client: ClientAuthentication) {
+        self.client = client;
+    }
+
+    pub(crate) fn set_issuer(&mut self, issuer: String) {
+        self.issuer = issuer;
     }
 
     pub(crate) fn set_revocation(&mut self, address: &str) -> Result<(), InvalidEndpoint> {
@@ -67,6 +88,15 @@ impl<S> TokenEndpoint<S> {
         self.not_sent = Some(Arc::new(classify));
     }
 
+    pub(crate) fn client(&self) -> &ClientAuthentication {
+        &self.client
+    }
+
+    /// Whose tokens these are. Default: the token endpoint's origin.
+    pub(crate) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
     /// Scheme, host and port, without anything that the address may hold besides.
     pub(crate) fn origin(&self) -> String {
         self.token.origin.to_string()
@@ -76,6 +106,10 @@ impl<S> TokenEndpoint<S> {
     fn lost(&self, error: BoxError) -> RefreshError {
         if let Some(reentrance) = transport::reentrance(&error) {
             return reentrance;
+        }
+        #[cfg(feature = "endpoint-client")]
+        if let Some(known) = transport::known(&error) {
+            return known;
         }
         let lost = TransportError::of(&*error);
         match &self.not_sent {
@@ -114,6 +148,11 @@ where
                 RefreshError::transient().with_source(TransportError::of(&*error))
             }));
         }
+        let token_endpoint = self.token.uri.to_string();
+        let recipient = Recipient { issuer: &self.issuer, token_endpoint: &token_endpoint };
+        let shown = self.client.show(recipient, Clock::system().now().wall)?;
+        let form = form.without(&ClientAuthentication::PARAMETERS);
+        let form = shown.fields.iter().fold(form, |form, (name, value)| form.field(name, value));
         let mut request = Request::new(Full::new(form.encode()));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = address.uri.clone();
@@ -122,6 +161,9 @@ where
         let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
         headers.insert(CONTENT_TYPE, form_type);
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        if let Some(authorization) = shown.authorization {
+            headers.insert(AUTHORIZATION, authorization);
+        }
         let sent = service.call(request).await;
         let response = sent.map_err(|error| self.lost(error.into()))?;
         Ok(Answer::read(response).await)

@@ -2,6 +2,8 @@
 
 use std::{error, fmt, io, iter};
 
+#[cfg(feature = "endpoint-client")]
+use crate::source::EndpointClientError;
 use crate::{BoxError, RefreshError, error::Kind};
 
 /// A failed exchange. An HTTP client's own error may print the request, its URI, or what a server sent,
@@ -37,6 +39,20 @@ pub(super) fn reentrance(error: &BoxError) -> Option<RefreshError> {
         .filter_map(|cause| cause.downcast_ref::<RefreshError>())
         .find(|error| error.kind() == Kind::Reentrant)
         .cloned()
+}
+
+/// What the crate's own client says, which knows what never left.
+#[cfg(feature = "endpoint-client")]
+pub(super) fn known(error: &BoxError) -> Option<RefreshError> {
+    let known = *chain(&**error).find_map(|cause| cause.downcast_ref::<EndpointClientError>())?;
+    let error = if known.is_plain_http() {
+        RefreshError::misconfigured()
+    } else if known.is_not_sent() {
+        RefreshError::transient()
+    } else {
+        RefreshError::ambiguous()
+    };
+    Some(error.with_source(known))
 }
 
 fn chain<'a>(
