@@ -108,8 +108,8 @@ pub use session::{
     SessionBuilder, Status, Unsaved,
 };
 pub use source::{
-    ClientAuthentication, Held, InvalidEndpoint, RefreshTokenGrant, SourceFn, TokenSource,
-    source_fn,
+    Assertion, ClientAuthentication, ClientCredentials, Held, InvalidEndpoint, JwtBearer,
+    RefreshTokenGrant, SecurityToken, SourceFn, TokenExchange, TokenSource, grant, source_fn,
 };
 #[cfg(feature = "endpoint-client")]
 #[cfg_attr(docsrs, doc(cfg(feature = "endpoint-client")))]

@@ -195,6 +195,10 @@ impl TokenSet {
         self.lifetime
     }
 
+    pub(crate) fn without_refresh_token(self) -> Self {
+        Self { refresh: None, ..self }
+    }
+
     /// The refresh token and scope of this set, with the access token of `other`.
     pub(crate) fn with_access_of(self, other: &Self) -> Self {
         Self { access: other.access.clone(), lifetime: other.lifetime, ..self }

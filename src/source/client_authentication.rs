@@ -54,11 +54,11 @@ pub(crate) struct Shown {
     pub(crate) fields: Vec<(&'static str, Zeroizing<String>)>,
 }
 
-/// Whom a request is for.
-#[derive(Clone, Copy)]
-pub(crate) struct Recipient<'a> {
-    pub(crate) issuer: &'a str,
-    pub(crate) token_endpoint: &'a str,
+/// Whom a request is for: what an assertion names as its audience.
+#[derive(Clone, Debug)]
+pub struct Recipient {
+    pub(crate) issuer: String,
+    pub(crate) token_endpoint: String,
 }
 
 impl ClientAuthentication {
@@ -122,7 +122,7 @@ impl ClientAuthentication {
     /// What one request shows: made anew for each, because an assertion serves once (RFC 7523 §3).
     pub(crate) fn show(
         &self,
-        _recipient: Recipient<'_>,
+        _recipient: &Recipient,
         _now: SystemTime,
     ) -> Result<Shown, RefreshError> {
         let client_id = || ("client_id", Zeroizing::new(self.client_id.clone()));
@@ -207,9 +207,8 @@ mod tests {
     const SECRET: &str = "s3cr:t%+ /~";
 
     fn show(client: &ClientAuthentication) -> Shown {
-        let recipient =
-            Recipient { issuer: "https://as.example", token_endpoint: "https://as.example/token" };
-        client.show(recipient, SystemTime::UNIX_EPOCH).unwrap()
+        let recipient = Recipient { issuer: String::new(), token_endpoint: String::new() };
+        client.show(&recipient, SystemTime::UNIX_EPOCH).unwrap()
     }
 
     fn fields(shown: &Shown) -> Vec<(&str, &str)> {

@@ -3,7 +3,7 @@
 mod client_authentication;
 #[cfg(feature = "endpoint-client")]
 mod endpoint_client;
-mod refresh_token;
+pub mod grant;
 mod source_fn;
 mod token_endpoint;
 
@@ -17,7 +17,9 @@ pub use self::endpoint_client::{
 };
 pub use self::{
     client_authentication::ClientAuthentication,
-    refresh_token::RefreshTokenGrant,
+    grant::{
+        Assertion, ClientCredentials, JwtBearer, RefreshTokenGrant, SecurityToken, TokenExchange,
+    },
     source_fn::{SourceFn, source_fn},
     token_endpoint::InvalidEndpoint,
 };

@@ -11,18 +11,20 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_reauth::{
-    AccessToken, AmbiguousPolicy, AuthLayer, BearerClassifier, BoxError, Challenge,
-    ClientAuthentication, Clock, EndpointClient, Entry, Event, Expected, GrpcClassifier, Held,
-    Lease, MemoryStore, NoAuth, NoReplay, NotReplayed, Origins, Record, RedirectPolicy,
-    RefreshCause, RefreshError, RefreshLayer, RefreshToken, RefreshTokenGrant, ReplayBody,
-    ResponseHead, Session, Status, StoreError, Stored, Swap, TokenSet, TokenStore, Verdict,
-    Version, classify_fn, map_body, source_fn,
+    AccessToken, AmbiguousPolicy, Assertion, AuthLayer, BearerClassifier, BoxError, Challenge,
+    ClientAuthentication, ClientCredentials, Clock, EndpointClient, Entry, Event, Expected,
+    GrpcClassifier, Held, JwtBearer, Lease, MemoryStore, NoAuth, NoReplay, NotReplayed, Origins,
+    Record, RedirectPolicy, RefreshCause, RefreshError, RefreshLayer, RefreshToken,
+    RefreshTokenGrant, ReplayBody, ResponseHead, SecurityToken, Session, Status, StoreError,
+    Stored, Swap, TokenExchange, TokenSet, TokenStore, Verdict, Version, classify_fn, map_body,
+    source_fn,
     testing::{AuthorizationServer, Fault, ManualClock, ResourceServer},
 };
 
 use crate::printed::{assert_clean, chain, debug};
 
 const ORIGIN: &str = "https://api.example.com";
+const ADDRESS: &str = "https://as.example/token?canary=canary";
 
 /// Where public names come from.
 const EXPORTS: &[&str] = &[
@@ -32,7 +34,7 @@ const EXPORTS: &[&str] = &[
     include_str!("../../src/testing/mod.rs"),
 ];
 
-/// Traits, functions and an alias.
+/// Traits, functions, a module and an alias.
 const NO_VALUES: &[&str] = &[
     "BoxError",
     "Classify",
@@ -41,6 +43,7 @@ const NO_VALUES: &[&str] = &[
     "TokenSource",
     "TokenStore",
     "classify_fn",
+    "grant",
     "map_body",
     "source_fn",
     "store_contract",
@@ -219,11 +222,19 @@ async fn printed() -> BTreeMap<&'static str, String> {
     let endpoint = service_fn(|_: Request<Full<Bytes>>| async {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     });
-    let grant = RefreshTokenGrant::new("https://as.example/token?canary=canary", "app", endpoint)
+    let grant = RefreshTokenGrant::new(ADDRESS, "app", endpoint)
         .unwrap()
         .scope("canary")
         .parameter("client_secret", "canary");
     note("RefreshTokenGrant", debug(&grant));
+    let me = ClientAuthentication::basic("app", "canary");
+    note("ClientCredentials", debug(ClientCredentials::new(ADDRESS, me, endpoint).unwrap()));
+    let assertion = Assertion::from_fn(|| async { Ok("canary".into()) });
+    note("Assertion", debug(&assertion));
+    note("JwtBearer", debug(JwtBearer::new(ADDRESS, assertion, endpoint).unwrap()));
+    let subject = SecurityToken::jwt(|| async { Ok("canary".into()) });
+    note("SecurityToken", debug(&subject));
+    note("TokenExchange", debug(TokenExchange::new(ADDRESS, subject, endpoint).unwrap()));
     for client in [
         ClientAuthentication::basic("app", "canary"),
         ClientAuthentication::basic_raw("app", "canary"),

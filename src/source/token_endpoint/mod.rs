@@ -22,7 +22,7 @@ use tower::{Service, ServiceExt};
 
 pub use self::address::InvalidEndpoint;
 pub(crate) use self::form::Form;
-use self::{address::Address, answer::Answer, transport::TransportError};
+use self::{address::Address, answer::Answer, outcome::Expected, transport::TransportError};
 use super::client_authentication::{ClientAuthentication, Recipient};
 use crate::{BoxError, Clock, RefreshError, TokenSet};
 
@@ -38,6 +38,7 @@ pub(crate) struct TokenEndpoint<S> {
     token: Address,
     revocation: Option<Address>,
     verdicts: Vec<Cow<'static, str>>,
+    required: Option<&'static str>,
     not_sent: Option<NotSent>,
 }
 
@@ -60,6 +61,7 @@ impl<S> TokenEndpoint<S> {
             token,
             revocation: None,
             verdicts: vec![outcome::INVALID_GRANT.into()],
+            required: None,
             not_sent: None,
         })
     }
@@ -81,6 +83,11 @@ impl<S> TokenEndpoint<S> {
         self.verdicts.push(code);
     }
 
+    /// What a token answer must have beside an `access_token`.
+    pub(crate) fn require(&mut self, member: Option<&'static str>) {
+        self.required = member;
+    }
+
     pub(crate) fn set_not_sent(
         &mut self,
         classify: impl Fn(&BoxError) -> bool + Send + Sync + 'static,
@@ -100,6 +107,11 @@ impl<S> TokenEndpoint<S> {
     /// Scheme, host and port, without anything that the address may hold besides.
     pub(crate) fn origin(&self) -> String {
         self.token.origin.to_string()
+    }
+
+    /// Whom an assertion is for.
+    pub(crate) fn recipient(&self) -> Recipient {
+        Recipient { issuer: self.issuer.clone(), token_endpoint: self.token.uri.to_string() }
     }
 
     /// What an error of the service's call means. The server may have got the request all the same.
@@ -129,7 +141,8 @@ where
 {
     pub(crate) async fn request_tokens(&self, form: Form<'_>) -> Result<TokenSet, RefreshError> {
         let answer = self.post(&self.token, form).await?;
-        outcome::tokens(&answer, &self.verdicts, Clock::system().now().wall)
+        let expected = Expected { verdicts: &self.verdicts, member: self.required };
+        outcome::tokens(&answer, expected, Clock::system().now().wall)
     }
 
     /// Nothing happens where there is no revocation endpoint.
@@ -148,9 +161,7 @@ where
                 RefreshError::transient().with_source(TransportError::of(&*error))
             }));
         }
-        let token_endpoint = self.token.uri.to_string();
-        let recipient = Recipient { issuer: &self.issuer, token_endpoint: &token_endpoint };
-        let shown = self.client.show(recipient, Clock::system().now().wall)?;
+        let shown = self.client.show(&self.recipient(), Clock::system().now().wall)?;
         let form = form.without(&ClientAuthentication::PARAMETERS);
         let form = shown.fields.iter().fold(form, |form, (name, value)| form.field(name, value));
         let mut request = Request::new(Full::new(form.encode()));

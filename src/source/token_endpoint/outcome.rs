@@ -43,18 +43,30 @@ const REGISTERED: [&str; 24] = [
 
 const UNSUPPORTED_TOKEN_TYPE: &str = "unsupported_token_type";
 
-/// The new tokens, or how the request for them failed. `verdicts`: the codes that say that the grant is
-/// dead. `now`: the time to count a `Retry-After` date from if the answer has no date of its own.
+/// What is known of an answer beforehand.
+#[derive(Clone, Copy)]
+pub(super) struct Expected<'a> {
+    /// The codes that say that the grant is dead.
+    pub(super) verdicts: &'a [Cow<'static, str>],
+    /// What a success must have beside an `access_token`.
+    pub(super) member: Option<&'static str>,
+}
+
+/// The new tokens, or how the request for them failed. `now`: the time to count a `Retry-After` date from
+/// if the answer has no date of its own.
 pub(super) fn tokens(
     answer: &Answer,
-    verdicts: &[Cow<'static, str>],
+    expected: Expected<'_>,
     now: SystemTime,
 ) -> Result<TokenSet, RefreshError> {
     let members = Members::parse(&answer.content);
     let code = members.as_ref().and_then(|members| members.text("error"));
     match (code, members) {
-        (None, Some(members)) if answer.status.is_success() => granted(&members),
-        (code, _) => Err(failure(answer, code.as_ref().map(|code| code.as_str()), verdicts, now)),
+        (None, Some(members)) if answer.status.is_success() => granted(&members, expected.member),
+        (code, _) => {
+            let code = code.as_ref().map(|code| code.as_str());
+            Err(failure(answer, code, expected.verdicts, now))
+        }
     }
 }
 
@@ -71,10 +83,13 @@ pub(super) fn revocation(answer: &Answer, now: SystemTime) -> Result<(), Refresh
     }
 }
 
-fn granted(members: &Members<'_>) -> Result<TokenSet, RefreshError> {
+fn granted(members: &Members<'_>, required: Option<&str>) -> Result<TokenSet, RefreshError> {
     let Some(access) = members.text("access_token") else {
         return Err(RefreshError::ambiguous());
     };
+    if required.is_some_and(|required| members.text(required).is_none()) {
+        return Err(unusable());
+    }
     // RFC 6749 §7.1: a token of a type that is not understood must not be used. Servers that leave the
     // type out mean this one.
     let type_ = members.text("token_type");

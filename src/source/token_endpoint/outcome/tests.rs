@@ -33,7 +33,7 @@ fn error(code: &str) -> String {
 
 fn classify(answer: &Answer) -> Result<TokenSet, RefreshError> {
     let verdicts = [INVALID_GRANT.into(), "bad_refresh_token".into()];
-    tokens(answer, &verdicts, SystemTime::UNIX_EPOCH)
+    tokens(answer, Expected { verdicts: &verdicts, member: None }, SystemTime::UNIX_EPOCH)
 }
 
 fn fails(answer: &Answer) -> RefreshError {

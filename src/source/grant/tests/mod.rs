@@ -1,3 +1,5 @@
+mod kinds;
+
 use std::{
     convert::Infallible,
     error::Error,
@@ -19,7 +21,7 @@ use tower::{service_fn, util::BoxCloneSyncService};
 use tower_test::mock;
 
 use super::*;
-use crate::{AccessToken, RefreshToken};
+use crate::{AccessToken, RefreshToken, RefreshTokenGrant, error::Kind};
 
 const ENDPOINT: &str = "https://as.example/token?tenant=a";
 const SUCCESS: &str = r#"{"access_token":"a2","token_type":"Bearer","refresh_token":"r2"}"#;
@@ -163,6 +165,28 @@ async fn a_scope_is_asked_for_only_if_the_program_does() {
     let (grant, sent) = endpoint(200, SUCCESS);
     TokenSource::refresh(&grant, Held::new(Some(set().scope("granted")))).await.unwrap();
     assert!(!body(&sent).await.contains("scope"));
+}
+
+/// RFC 6749 §6: only the server may widen what was granted.
+#[tokio::test]
+async fn a_refresh_never_asks_for_more_than_was_granted() {
+    for (asked, granted, sent_scope) in [
+        ("read", "read write", Some("read")),
+        ("write read", "read write", Some("write+read")),
+        ("read admin", "read write", Some("read")),
+        ("reader", "read write", None),
+        ("admin", "read write", None),
+        ("read", "read", Some("read")),
+    ] {
+        let (grant, sent) = endpoint(200, SUCCESS);
+        let grant = grant.scope(asked).parameter("scope", "admin");
+        TokenSource::refresh(&grant, Held::new(Some(set().scope(granted)))).await.unwrap();
+        let scope = sent_scope.map_or(String::new(), |scope| format!("&scope={scope}"));
+        let form = format!(
+            "grant_type=refresh_token&refresh_token=r1%2B%2F%3D%26{scope}&client_id=my+app"
+        );
+        assert_eq!(body(&sent).await, form, "{asked} of {granted}");
+    }
 }
 
 #[tokio::test]
