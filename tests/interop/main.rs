@@ -14,6 +14,8 @@
 mod behind_nginx;
 mod confidential;
 mod lost_answers;
+mod machine;
+mod mutual_tls;
 mod nginx;
 mod oracle;
 mod provider;

@@ -7,7 +7,10 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
 
 pub(crate) type Secure<B> = Client<HttpsConnector<HttpConnector>, B>;
 
@@ -21,6 +24,15 @@ pub(crate) enum Version {
 pub(crate) struct Identity {
     pub(crate) certificate: String,
     pub(crate) key: String,
+}
+
+impl Identity {
+    /// Of a client whose certificate is registered itself, so that nobody vouches for it.
+    pub(crate) fn self_signed() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::default().self_signed(&key).unwrap();
+        Self { certificate: certificate.pem(), key: key.serialize_pem() }
+    }
 }
 
 /// Vouches for the servers of one test.
@@ -58,9 +70,26 @@ impl Authority {
         B: Body + Send,
         B::Data: Send,
     {
+        self.client_as(version, None)
+    }
+
+    /// The same, with a certificate of its own.
+    pub(crate) fn client_as<B>(&self, version: Version, identity: Option<&Identity>) -> Secure<B>
+    where
+        B: Body + Send,
+        B::Data: Send,
+    {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.der().clone()).unwrap();
-        let tls = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let tls = ClientConfig::builder().with_root_certificates(roots);
+        let tls = match identity {
+            Some(Identity { certificate, key }) => {
+                let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
+                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+                tls.with_client_auth_cert(vec![certificate], key).unwrap()
+            }
+            None => tls.with_no_client_auth(),
+        };
         let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_only();
         let connector = match version {
             Version::Http1 => connector.enable_http1().build(),
