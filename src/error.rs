@@ -164,6 +164,17 @@ impl RefreshError {
         self
     }
 
+    /// The same of a source that spends nothing: where nothing can be lost, nothing is ambiguous, and
+    /// what may have been processed is an attempt that failed.
+    pub(crate) fn of_nothing_spent(mut self) -> Self {
+        let inner = Arc::make_mut(&mut self.0);
+        inner.ambiguous = false;
+        if matches!(inner.kind, Kind::Ambiguous | Kind::Unanswered) {
+            inner.kind = Kind::Transient;
+        }
+        self
+    }
+
     pub(crate) fn into_kind(mut self, kind: Kind) -> Self {
         Arc::make_mut(&mut self.0).kind = kind;
         self

@@ -81,6 +81,8 @@ mod redirect;
 pub mod refresh;
 mod replay;
 mod session;
+#[cfg(feature = "sign")]
+mod sign;
 mod source;
 mod store;
 mod sync;
@@ -107,8 +109,11 @@ pub use session::{
     AmbiguousPolicy, BuildError, Event, Events, RefreshCause, SelectSession, Session,
     SessionBuilder, Status, Unsaved,
 };
+#[cfg(feature = "sign")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sign")))]
+pub use sign::{InvalidKey, SignedAssertion, SigningAlgorithm, SigningKey};
 pub use source::{
-    Assertion, ClientAuthentication, ClientCredentials, Held, InvalidEndpoint, JwtBearer,
+    Assertion, Audience, ClientAuthentication, ClientCredentials, Held, InvalidEndpoint, JwtBearer,
     RefreshTokenGrant, SecurityToken, SourceFn, TokenExchange, TokenSource, grant, source_fn,
 };
 #[cfg(feature = "endpoint-client")]

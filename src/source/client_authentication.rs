@@ -1,13 +1,16 @@
 //! How a client says who it is at the token endpoint (RFC 6749 §2.3).
 
-use std::{fmt, time::SystemTime};
+use std::fmt;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http::HeaderValue;
 use zeroize::Zeroizing;
 
+use super::assertion::{Assertion, Audience};
 use crate::{RefreshError, token::Secret};
+#[cfg(feature = "sign")]
+use crate::{SignedAssertion, SigningKey};
 
 /// How a client says who it is, in every request to the token endpoint and to the revocation endpoint
 /// (RFC 6749 §2.3).
@@ -17,6 +20,7 @@ use crate::{RefreshError, token::Secret};
 /// | `none`: a program that its users install, which cannot keep a secret (RFC 8252 §8.5) | [`none`](Self::none), or the `client_id` as a string |
 /// | `client_secret_basic` | [`basic`](Self::basic), [`basic_raw`](Self::basic_raw) |
 /// | `client_secret_post` | [`post`](Self::post) |
+/// | `private_key_jwt` | with feature `sign` [`private_key_jwt`](Self::private_key_jwt), else [`assertion`](Self::assertion) |
 /// | `tls_client_auth`, `self_signed_tls_client_auth` | [`mtls`](Self::mtls) |
 ///
 /// One request uses one of them, and no parameter that the program adds can say otherwise. The secret is
@@ -45,6 +49,8 @@ enum Method {
     Basic(Secret),
     BasicRaw(Secret),
     Post(Secret),
+    Assertion(Assertion),
+    Mtls,
 }
 
 /// What one request shows.
@@ -52,13 +58,6 @@ enum Method {
 pub(crate) struct Shown {
     pub(crate) authorization: Option<HeaderValue>,
     pub(crate) fields: Vec<(&'static str, Zeroizing<String>)>,
-}
-
-/// Whom a request is for: what an assertion names as its audience.
-#[derive(Clone, Debug)]
-pub struct Recipient {
-    pub(crate) issuer: String,
-    pub(crate) token_endpoint: String,
 }
 
 impl ClientAuthentication {
@@ -99,18 +98,51 @@ impl ClientAuthentication {
         Self::new(client_id, Method::Post(secret_of(secret)))
     }
 
+    /// An assertion that is signed anew for each request (RFC 7523 §2.2), for the issuer of the grant,
+    /// with a life of 60 s. A server that wants it otherwise gets one by [`assertion`](Self::assertion).
+    #[cfg(feature = "sign")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "sign")))]
+    #[must_use]
+    pub fn private_key_jwt(client_id: impl Into<String>, key: SigningKey) -> Self {
+        let client_id = client_id.into();
+        let assertion = SignedAssertion::of_client(client_id.as_str(), key);
+        Self::assertion(client_id, assertion)
+    }
+
+    /// An assertion (RFC 7523 §2.2) that something else signs, or that is signed in another way: for the
+    /// token endpoint's URL, say, as older servers want it. The client is its issuer and its subject.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sign")] {
+    /// use tower_reauth::{ClientAuthentication, SignedAssertion, SigningKey};
+    ///
+    /// fn older_server(key: SigningKey) -> ClientAuthentication {
+    ///     let assertion = SignedAssertion::of_client("my-app", key).audience_token_endpoint();
+    ///     ClientAuthentication::assertion("my-app", assertion)
+    /// }
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn assertion(client_id: impl Into<String>, assertion: impl Into<Assertion>) -> Self {
+        Self::new(client_id, Method::Assertion(assertion.into()))
+    }
+
     /// A client that its certificate speaks for (RFC 8705 §2): the `client_id` in the body.
     ///
-    /// The certificate is the connector's business: give the grant a client that presents it. On the
-    /// wire this is the same as [`none`](Self::none).
+    /// The certificate is the connector's business: give the grant a client that presents it. A grant
+    /// that discovers its endpoints prefers those that the issuer has for such clients (RFC 8705 §5).
     #[must_use]
     pub fn mtls(client_id: impl Into<String>) -> Self {
-        Self::none(client_id)
+        Self::new(client_id, Method::Mtls)
     }
 
     /// Nobody: for grants that need no client, such as the exchange of a workload's token.
     pub(crate) fn anonymous() -> Self {
         Self::none(String::new())
+    }
+
+    pub(crate) fn is_mtls(&self) -> bool {
+        matches!(self.method, Method::Mtls)
     }
 
     /// The identifier that the authorization server gave to the client.
@@ -120,15 +152,11 @@ impl ClientAuthentication {
     }
 
     /// What one request shows: made anew for each, because an assertion serves once (RFC 7523 §3).
-    pub(crate) fn show(
-        &self,
-        _recipient: &Recipient,
-        _now: SystemTime,
-    ) -> Result<Shown, RefreshError> {
+    pub(crate) async fn show(&self, audience: &Audience) -> Result<Shown, RefreshError> {
         let client_id = || ("client_id", Zeroizing::new(self.client_id.clone()));
         let mut shown = Shown::default();
         match &self.method {
-            Method::None => shown.fields.push(client_id()),
+            Method::None | Method::Mtls => shown.fields.push(client_id()),
             Method::Basic(secret) => {
                 shown.authorization = basic(&encoded(&self.client_id), &encoded(secret.expose()));
             }
@@ -138,6 +166,16 @@ impl ClientAuthentication {
             Method::Post(secret) => {
                 let secret = Zeroizing::new(secret.expose().to_owned());
                 shown.fields.extend([client_id(), ("client_secret", secret)]);
+            }
+            Method::Assertion(assertion) => {
+                const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+                let type_ = Zeroizing::new(TYPE.to_owned());
+                let assertion = assertion.text(audience).await?;
+                shown.fields.extend([
+                    client_id(),
+                    ("client_assertion_type", type_),
+                    ("client_assertion", assertion),
+                ]);
             }
         }
         Ok(shown)
@@ -164,6 +202,8 @@ impl fmt::Debug for ClientAuthentication {
             Method::None => "none",
             Method::Basic(_) | Method::BasicRaw(_) => "client_secret_basic",
             Method::Post(_) => "client_secret_post",
+            Method::Assertion(_) => "private_key_jwt",
+            Method::Mtls => "tls_client_auth",
         };
         f.debug_struct("ClientAuthentication")
             .field("client_id", &self.client_id)
@@ -201,14 +241,19 @@ fn basic(client_id: &str, secret: &str) -> Option<HeaderValue> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     const CLIENT: &str = "my app:1";
     const SECRET: &str = "s3cr:t%+ /~";
 
     fn show(client: &ClientAuthentication) -> Shown {
-        let recipient = Recipient { issuer: String::new(), token_endpoint: String::new() };
-        client.show(&recipient, SystemTime::UNIX_EPOCH).unwrap()
+        let audience = Audience {
+            issuer: "https://as.example".into(),
+            token_endpoint: "https://as.example/token".into(),
+        };
+        client.show(&audience).now_or_never().unwrap().unwrap()
     }
 
     fn fields(shown: &Shown) -> Vec<(&str, &str)> {

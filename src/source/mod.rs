@@ -1,8 +1,10 @@
 //! Where tokens come from: spend what is held, return a new set, or say how it failed.
 
+mod assertion;
 mod client_authentication;
 #[cfg(feature = "endpoint-client")]
 mod endpoint_client;
+mod fetch;
 pub mod grant;
 mod source_fn;
 mod token_endpoint;
@@ -16,10 +18,9 @@ pub use self::endpoint_client::{
     EndpointBody, EndpointClient, EndpointClientBuilder, EndpointClientError, InvalidTls,
 };
 pub use self::{
+    assertion::{Assertion, Audience},
     client_authentication::ClientAuthentication,
-    grant::{
-        Assertion, ClientCredentials, JwtBearer, RefreshTokenGrant, SecurityToken, TokenExchange,
-    },
+    grant::{ClientCredentials, JwtBearer, RefreshTokenGrant, SecurityToken, TokenExchange},
     source_fn::{SourceFn, source_fn},
     token_endpoint::InvalidEndpoint,
 };

@@ -67,3 +67,18 @@ async fn an_answer_that_a_service_lost_is_asked_for_again() {
     let requests = provider.stats().await.token_requests();
     assert_eq!(requests, ["client_credentials 200", "client_credentials 200 lost"]);
 }
+
+#[tokio::test]
+async fn a_service_that_signs_does_so_anew_for_each_attempt() {
+    let provider = Provider::new().await;
+    // The server has seen the first assertion, and takes each only once.
+    provider.fault(json!({ "when": "after", "drop": true })).await;
+    let me = ClientAuthentication::private_key_jwt("svc-pkjwt", provider.signing_key());
+    let source = ClientCredentials::new_insecure(&provider.uri("/token"), me, endpoint_client());
+    let source = source.unwrap().scope("api:read").resource("urn:api");
+    let session = builder_over(source, &provider).build().unwrap();
+    let answer = send(&stack(&session), get(&provider.uri("/api"))).await.unwrap();
+    assert_eq!(answer.body(), r#"{"sub":"svc-pkjwt"}"#);
+    let requests = provider.stats().await.token_requests();
+    assert_eq!(requests, ["client_credentials 200", "client_credentials 200 lost"]);
+}

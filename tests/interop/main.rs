@@ -2,8 +2,14 @@
 //!
 //! | what | runs against |
 //! |---|---|
-//! | [`refreshing`], [`confidential`], [`lost_answers`], [`trouble`] | `oidc-provider`, a certified authorization server, over plain HTTP |
-//! | [`behind_nginx`], [`uploads`] | the same behind nginx with TLS, which also is the resource server, by `auth_request` |
+//! | [`refreshing`], [`lost_answers`], [`trouble`], [`confidential`], [`machine`], [`discovery`] | `oidc-provider`, a certified authorization server, over plain HTTP; its userinfo endpoint is the resource server, and for JWTs an endpoint where `oauth4webapi` validates them |
+//! | [`mutual_tls`] | the same server over TLS, which asks for certificates |
+//! | [`behind_nginx`], [`uploads`] | the same behind nginx with TLS, over HTTP/1.1 and HTTP/2; nginx also is the resource server, by `auth_request` |
+//! | [`oracle`] | a recorder, beside the requests of `oauth4webapi`, a certified client |
+//!
+//! The server issues tokens as it always does. `server/` adds what a test needs to hold it by: logins without a
+//! browser, a clock that can run ahead, counts, and faults (`server/conduct.mjs`). Nothing here sleeps but
+//! where the server sets the pace.
 //!
 //! Each test owns the processes that it talks to, on ports that were free, and they end with it.
 //!
@@ -13,6 +19,7 @@
 
 mod behind_nginx;
 mod confidential;
+mod discovery;
 mod lost_answers;
 mod machine;
 mod mutual_tls;

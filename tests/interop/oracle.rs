@@ -17,10 +17,12 @@ use std::collections::BTreeSet;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::{HeaderMap, header};
+use rcgen::KeyPair;
 use serde_json::{Value, json};
 use tower_reauth::{
     AccessToken, Assertion, ClientAuthentication, ClientCredentials, JwtBearer, RefreshToken,
-    RefreshTokenGrant, SecurityToken, Session, TokenExchange, TokenSet, TokenSource,
+    RefreshTokenGrant, SecurityToken, Session, SigningAlgorithm, SigningKey, TokenExchange,
+    TokenSet, TokenSource,
 };
 
 use crate::{
@@ -28,6 +30,8 @@ use crate::{
     recorder::{Recorded, Recorder},
     support::{endpoint_client, soon},
 };
+
+const KEY_ID: &str = "the key";
 
 const CLIENT: &str = "a client: of two words";
 
@@ -124,6 +128,8 @@ impl Case {
 /// Both clients, and where they are heard.
 struct Comparison {
     recorder: Recorder,
+    /// What both sign with, as PEM.
+    key: String,
 }
 
 impl Comparison {
@@ -132,8 +138,13 @@ impl Comparison {
             "none" => ClientAuthentication::none(CLIENT),
             "basic" => ClientAuthentication::basic(CLIENT, SECRET),
             "post" => ClientAuthentication::post(CLIENT, SECRET),
+            "private_key_jwt" => ClientAuthentication::private_key_jwt(CLIENT, self.signing_key()),
             other => panic!("{other}"),
         }
+    }
+
+    fn signing_key(&self) -> SigningKey {
+        SigningKey::from_pem(SigningAlgorithm::Es256, &self.key).unwrap().key_id(KEY_ID)
     }
 
     fn uri(&self, case: &Case, path: &str) -> String {
@@ -184,7 +195,7 @@ impl Comparison {
             }
             "generic" => {
                 let assertion = case.parameter("assertion").to_owned();
-                let assertion = Assertion::from_fn(move || {
+                let assertion = Assertion::from_fn(move |_| {
                     let assertion = assertion.clone();
                     async { Ok(assertion) }
                 });
@@ -193,6 +204,32 @@ impl Comparison {
             }
             other => panic!("{other}"),
         }
+    }
+
+    /// Let the other client make these requests.
+    async fn let_them_make(&self, cases: &[Case]) {
+        let asked: Vec<_> = cases
+            .iter()
+            .map(|case| {
+                json!({
+                    "name": format!("theirs-{}", case.name),
+                    "request": case.request,
+                    "authentication": case.authentication,
+                    "client_id": CLIENT,
+                    "parameters": case.parameters,
+                })
+            })
+            .collect();
+        let asked = json!({
+            "issuer": self.recorder.origin,
+            "origin": self.recorder.origin,
+            "secret": SECRET,
+            "key": &self.key,
+            "kid": KEY_ID,
+            "cases": asked,
+        });
+        let ended = soon(node("oracle.mjs").arg(asked.to_string()).status()).await.unwrap();
+        assert!(ended.success());
     }
 
     fn is_exchange(&self, case: &Case) -> bool {
@@ -216,37 +253,10 @@ async fn fetched(source: impl TokenSource) {
     session.token().await.unwrap();
 }
 
-/// Let the other client make these requests.
-async fn theirs(recorder: &Recorder, cases: &[Case]) {
-    let asked: Vec<_> = cases
-        .iter()
-        .map(|case| {
-            json!({
-                "name": format!("theirs-{}", case.name),
-                "request": case.request,
-                "authentication": case.authentication,
-                "client_id": CLIENT,
-                "parameters": case.parameters,
-            })
-        })
-        .collect();
-    let key = rcgen::KeyPair::generate().unwrap();
-    let asked = json!({
-        "issuer": recorder.origin,
-        "origin": recorder.origin,
-        "secret": SECRET,
-        "key": key.serialize_pem(),
-        "kid": "the key",
-        "cases": asked,
-    });
-    let ended = soon(node("oracle.mjs").arg(asked.to_string()).status()).await.unwrap();
-    assert!(ended.success());
-}
-
 #[tokio::test]
 async fn our_token_requests_are_those_of_a_certified_client() {
     let mut cases = Vec::new();
-    for authentication in ["none", "basic", "post"] {
+    for authentication in ["none", "basic", "post", "private_key_jwt"] {
         cases.push(Case::new(
             "refresh",
             authentication,
@@ -278,7 +288,7 @@ async fn our_token_requests_are_those_of_a_certified_client() {
         let assertion = json!({ "grant_type": grant_type, "assertion": "e30.e30.c2ln" });
         cases.push(Case::new("generic", authentication, assertion));
     }
-    for authentication in ["basic", "post"] {
+    for authentication in ["basic", "post", "private_key_jwt"] {
         cases.push(Case::new(
             "client_credentials",
             authentication,
@@ -286,8 +296,9 @@ async fn our_token_requests_are_those_of_a_certified_client() {
         ));
     }
 
-    let comparison = Comparison { recorder: Recorder::new().await };
-    theirs(&comparison.recorder, &cases).await;
+    let key = KeyPair::generate().unwrap().serialize_pem();
+    let comparison = Comparison { recorder: Recorder::new().await, key };
+    comparison.let_them_make(&cases).await;
     for case in &cases {
         soon(comparison.make(case)).await;
         let [ours, theirs] = ["ours", "theirs"].map(|who| {

@@ -9,7 +9,7 @@ use tokio::{
     process::{Child, ChildStdin, ChildStdout, Command},
     sync::Mutex,
 };
-use tower_reauth::{AccessToken, RefreshToken, TokenSet};
+use tower_reauth::{AccessToken, RefreshToken, SigningAlgorithm, SigningKey, TokenSet};
 
 const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/server");
 
@@ -19,6 +19,8 @@ pub(crate) const SECRET: &str = "s3cr:t%+ /~";
 /// A running server. It ends when this is dropped, and when this process is killed.
 pub(crate) struct Provider {
     pub(crate) issuer: String,
+    /// The private key of the clients `pkjwt` and `svc-pkjwt`, as PEM.
+    assertion_key: String,
     link: Link,
 }
 
@@ -75,6 +77,11 @@ impl Provider {
 
     pub(crate) fn uri(&self, path: &str) -> String {
         format!("{}{path}", self.issuer)
+    }
+
+    /// What the clients `pkjwt` and `svc-pkjwt` sign with.
+    pub(crate) fn signing_key(&self) -> SigningKey {
+        SigningKey::from_pem(SigningAlgorithm::Es256, &self.assertion_key).unwrap()
     }
 
     /// The tokens of a login with the client `client`, whose access token never left the server: it does
@@ -156,11 +163,16 @@ impl Listening {
     }
 
     pub(crate) async fn start(self, issuer: &str, options: Value) -> Provider {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Started {
+            assertion_key: String,
+        }
         let mut command = options;
         command["do"] = "start".into();
         command["issuer"] = issuer.into();
-        let _: Value = self.link.ask(command).await;
-        Provider { issuer: issuer.into(), link: self.link }
+        let Started { assertion_key } = self.link.ask(command).await;
+        Provider { issuer: issuer.into(), assertion_key, link: self.link }
     }
 }
 

@@ -11,13 +11,13 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_reauth::{
-    AccessToken, AmbiguousPolicy, Assertion, AuthLayer, BearerClassifier, BoxError, Challenge,
-    ClientAuthentication, ClientCredentials, Clock, EndpointClient, Entry, Event, Expected,
-    GrpcClassifier, Held, JwtBearer, Lease, MemoryStore, NoAuth, NoReplay, NotReplayed, Origins,
-    Record, RedirectPolicy, RefreshCause, RefreshError, RefreshLayer, RefreshToken,
-    RefreshTokenGrant, ReplayBody, ResponseHead, SecurityToken, Session, Status, StoreError,
-    Stored, Swap, TokenExchange, TokenSet, TokenStore, Verdict, Version, classify_fn, map_body,
-    source_fn,
+    AccessToken, AmbiguousPolicy, Assertion, Audience, AuthLayer, BearerClassifier, BoxError,
+    Challenge, ClientAuthentication, ClientCredentials, Clock, EndpointClient, Entry, Event,
+    Expected, GrpcClassifier, Held, JwtBearer, Lease, MemoryStore, NoAuth, NoReplay, NotReplayed,
+    Origins, Record, RedirectPolicy, RefreshCause, RefreshError, RefreshLayer, RefreshToken,
+    RefreshTokenGrant, ReplayBody, ResponseHead, SecurityToken, Session, SignedAssertion,
+    SigningAlgorithm, SigningKey, Status, StoreError, Stored, Swap, TokenExchange, TokenSet,
+    TokenStore, Verdict, Version, classify_fn, map_body, source_fn,
     testing::{AuthorizationServer, Fault, ManualClock, ResourceServer},
 };
 
@@ -229,8 +229,27 @@ async fn printed() -> BTreeMap<&'static str, String> {
     note("RefreshTokenGrant", debug(&grant));
     let me = ClientAuthentication::basic("app", "canary");
     note("ClientCredentials", debug(ClientCredentials::new(ADDRESS, me, endpoint).unwrap()));
-    let assertion = Assertion::from_fn(|| async { Ok("canary".into()) });
+    let assertion = Assertion::from_fn(|_| async { Ok("canary".into()) });
     note("Assertion", debug(&assertion));
+    let pem = include_str!("../keys/ed25519.pem");
+    let key = SigningKey::from_pem(SigningAlgorithm::EdDsa, pem).unwrap();
+    note("SigningAlgorithm", debug(SigningAlgorithm::EdDsa));
+    note("SigningKey", debug(&key));
+    let signed = SignedAssertion::new("robot", key.clone()).claim("x", "canary");
+    note("SignedAssertion", debug(&signed));
+    note("Assertion", debug(Assertion::from(signed)));
+    note("ClientAuthentication", debug(ClientAuthentication::private_key_jwt("app", key)));
+    let invalid = SigningKey::from_jwk(SigningAlgorithm::EdDsa, "canary").unwrap_err();
+    note("InvalidKey", debug(invalid) + &chain(&invalid));
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let asking = Assertion::from_fn(move |audience: Audience| {
+        let _ = tell.send(audience);
+        async { Err(RefreshError::transient()) }
+    });
+    let asking = JwtBearer::new("https://as.example/token", asking, endpoint).unwrap();
+    let asking = Session::builder(asking).attempts(1, Duration::ZERO).origin(ORIGIN);
+    note("RefreshError", chain(&asking.build().unwrap().token().await.unwrap_err()));
+    note("Audience", debug(told.recv().await.unwrap()));
     note("JwtBearer", debug(JwtBearer::new(ADDRESS, assertion, endpoint).unwrap()));
     let subject = SecurityToken::jwt(|| async { Ok("canary".into()) });
     note("SecurityToken", debug(&subject));

@@ -44,6 +44,8 @@ impl Flight {
                 Some(Err(error)) => error,
                 None => RefreshError::new(Kind::Unanswered),
             };
+            let spends = shared.source.spends_refresh_token();
+            let error = if spends { error } else { error.of_nothing_spent() };
             ambiguous |= error.was_ambiguous();
             if !self.owns() {
                 return Spent { result: Err(error), ambiguous };

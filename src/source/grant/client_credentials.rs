@@ -5,8 +5,8 @@ use super::{
     kind::{Fields, Sealed},
 };
 use crate::{
-    ClientAuthentication, Held, InvalidEndpoint, RefreshError,
-    source::client_authentication::Recipient,
+    Audience, ClientAuthentication, Held, InvalidEndpoint, RefreshError,
+    source::token_endpoint::TokenEndpoint,
 };
 
 /// Gets tokens for the client itself (RFC 6749 §4.4): no user, no login, no refresh token; see
@@ -43,7 +43,8 @@ impl<S> Grant<S, AsClient> {
         client: impl Into<ClientAuthentication>,
         service: S,
     ) -> Result<Self, InvalidEndpoint> {
-        Self::over(token_endpoint, false, client.into(), service, AsClient)
+        let endpoint = TokenEndpoint::new(token_endpoint, false, client.into(), service)?;
+        Ok(Self::over(endpoint, AsClient))
     }
 
     /// The same for endpoints over plain `http`, such as `http://127.0.0.1:8080/token`: whoever is on
@@ -57,7 +58,38 @@ impl<S> Grant<S, AsClient> {
         client: impl Into<ClientAuthentication>,
         service: S,
     ) -> Result<Self, InvalidEndpoint> {
-        Self::over(token_endpoint, true, client.into(), service, AsClient)
+        let endpoint = TokenEndpoint::new(token_endpoint, true, client.into(), service)?;
+        Ok(Self::over(endpoint, AsClient))
+    }
+
+    /// A grant that asks where `issuer` says in its metadata; see
+    /// [`RefreshTokenGrant::discover`](crate::RefreshTokenGrant::discover).
+    ///
+    /// # Errors
+    ///
+    /// As for [`RefreshTokenGrant::discover`](crate::RefreshTokenGrant::discover).
+    pub fn discover(
+        issuer: &str,
+        client: impl Into<ClientAuthentication>,
+        service: S,
+    ) -> Result<Self, InvalidEndpoint> {
+        let endpoint = TokenEndpoint::discover(issuer, false, client.into(), service)?;
+        Ok(Self::over(endpoint, AsClient))
+    }
+
+    /// The same for an issuer, or endpoints, over plain `http`: whoever is on the path can read
+    /// the secret.
+    ///
+    /// # Errors
+    ///
+    /// As for [`discover`](Self::discover), but for the scheme.
+    pub fn discover_insecure(
+        issuer: &str,
+        client: impl Into<ClientAuthentication>,
+        service: S,
+    ) -> Result<Self, InvalidEndpoint> {
+        let endpoint = TokenEndpoint::discover(issuer, true, client.into(), service)?;
+        Ok(Self::over(endpoint, AsClient))
     }
 }
 
@@ -65,7 +97,7 @@ impl Sealed for AsClient {
     const NAME: &'static str = "ClientCredentials";
     const GRANT_TYPE: &'static str = "client_credentials";
 
-    async fn fields(&self, _: &Held, _: &Recipient) -> Result<Fields, RefreshError> {
+    async fn fields(&self, _: &Held, _: &Audience) -> Result<Fields, RefreshError> {
         Ok(Vec::new())
     }
 }

@@ -1,17 +1,12 @@
 //! The JWT bearer grant (RFC 7523 §2.1).
 
-use std::{fmt, future::Future};
-
-use zeroize::Zeroizing;
-
 use super::{
     Grant,
-    fetch::Fetch,
     kind::{Fields, Sealed},
 };
 use crate::{
-    ClientAuthentication, Held, InvalidEndpoint, RefreshError,
-    source::client_authentication::Recipient,
+    Assertion, Audience, ClientAuthentication, Held, InvalidEndpoint, RefreshError,
+    source::token_endpoint::TokenEndpoint,
 };
 
 /// Gets tokens for an assertion (RFC 7523 §2.1), as service accounts do; see [`Grant`] for what it is
@@ -21,7 +16,7 @@ use crate::{
 /// use tower_reauth::{Assertion, JwtBearer, RefreshError};
 ///
 /// # async fn sign() -> Result<String, std::io::Error> { Ok("e30.e30.e30".into()) }
-/// let assertion = Assertion::from_fn(|| async {
+/// let assertion = Assertion::from_fn(|_| async {
 ///     sign().await.map_err(|_| RefreshError::transient())
 /// });
 /// # let client = ();
@@ -45,8 +40,9 @@ impl<S> Grant<S, WithAssertion> {
         assertion: impl Into<Assertion>,
         service: S,
     ) -> Result<Self, InvalidEndpoint> {
-        let nobody = ClientAuthentication::anonymous();
-        Self::over(token_endpoint, false, nobody, service, WithAssertion(assertion.into()))
+        let endpoint =
+            TokenEndpoint::new(token_endpoint, false, ClientAuthentication::anonymous(), service)?;
+        Ok(Self::over(endpoint, WithAssertion(assertion.into())))
     }
 
     /// The same for endpoints over plain `http`, such as `http://127.0.0.1:8080/token`: whoever is on
@@ -60,8 +56,41 @@ impl<S> Grant<S, WithAssertion> {
         assertion: impl Into<Assertion>,
         service: S,
     ) -> Result<Self, InvalidEndpoint> {
-        let nobody = ClientAuthentication::anonymous();
-        Self::over(token_endpoint, true, nobody, service, WithAssertion(assertion.into()))
+        let endpoint =
+            TokenEndpoint::new(token_endpoint, true, ClientAuthentication::anonymous(), service)?;
+        Ok(Self::over(endpoint, WithAssertion(assertion.into())))
+    }
+
+    /// A grant that asks where `issuer` says in its metadata; see
+    /// [`RefreshTokenGrant::discover`](crate::RefreshTokenGrant::discover).
+    ///
+    /// # Errors
+    ///
+    /// As for [`RefreshTokenGrant::discover`](crate::RefreshTokenGrant::discover).
+    pub fn discover(
+        issuer: &str,
+        assertion: impl Into<Assertion>,
+        service: S,
+    ) -> Result<Self, InvalidEndpoint> {
+        let endpoint =
+            TokenEndpoint::discover(issuer, false, ClientAuthentication::anonymous(), service)?;
+        Ok(Self::over(endpoint, WithAssertion(assertion.into())))
+    }
+
+    /// The same for an issuer, or endpoints, over plain `http`: whoever is on the path can read
+    /// the assertion.
+    ///
+    /// # Errors
+    ///
+    /// As for [`discover`](Self::discover), but for the scheme.
+    pub fn discover_insecure(
+        issuer: &str,
+        assertion: impl Into<Assertion>,
+        service: S,
+    ) -> Result<Self, InvalidEndpoint> {
+        let endpoint =
+            TokenEndpoint::discover(issuer, true, ClientAuthentication::anonymous(), service)?;
+        Ok(Self::over(endpoint, WithAssertion(assertion.into())))
     }
 
     /// The client that shows the assertion.
@@ -78,42 +107,7 @@ impl Sealed for WithAssertion {
     const NAME: &'static str = "JwtBearer";
     const GRANT_TYPE: &'static str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
-    async fn fields(&self, _: &Held, recipient: &Recipient) -> Result<Fields, RefreshError> {
-        Ok(vec![("assertion", self.0.text(recipient).await?)])
-    }
-}
-
-/// A JWT that speaks for whoever signed it (RFC 7523), a new one for each attempt: most servers take
-/// each only once.
-#[derive(Clone)]
-pub struct Assertion(Origin);
-
-#[derive(Clone)]
-enum Origin {
-    Fetched(Fetch),
-}
-
-impl Assertion {
-    /// What a closure gives, such as one that asks a key service to sign.
-    pub fn from_fn<F, Fut>(fetch: F) -> Self
-    where
-        F: Fn() -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<String, RefreshError>> + Send + 'static,
-    {
-        Self(Origin::Fetched(Fetch::new(fetch)))
-    }
-
-    async fn text(&self, _recipient: &Recipient) -> Result<Zeroizing<String>, RefreshError> {
-        match &self.0 {
-            Origin::Fetched(fetch) => fetch.text().await,
-        }
-    }
-}
-
-impl fmt::Debug for Assertion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match &self.0 {
-            Origin::Fetched(_) => "Assertion(from_fn)",
-        })
+    async fn fields(&self, _: &Held, audience: &Audience) -> Result<Fields, RefreshError> {
+        Ok(vec![("assertion", self.0.text(audience).await?)])
     }
 }

@@ -4,7 +4,7 @@ use std::future::Future;
 
 use zeroize::Zeroizing;
 
-use crate::{Held, RefreshError, source::client_authentication::Recipient};
+use crate::{Audience, Held, RefreshError};
 
 /// Which grant a [`Grant`](super::Grant) is. There are four, and no program adds another.
 pub trait Kind: Sealed {}
@@ -28,6 +28,6 @@ pub trait Sealed: Send + Sync + 'static {
     fn fields(
         &self,
         held: &Held,
-        recipient: &Recipient,
+        audience: &Audience,
     ) -> impl Future<Output = Result<Fields, RefreshError>> + Send;
 }

@@ -13,13 +13,12 @@
 //! grant gets the next access token too.
 
 mod client_credentials;
-mod fetch;
 mod jwt_bearer;
 mod kind;
 mod refresh_token;
 mod token_exchange;
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -30,13 +29,13 @@ use zeroize::Zeroizing;
 
 pub use self::{
     client_credentials::{AsClient, ClientCredentials},
-    jwt_bearer::{Assertion, JwtBearer, WithAssertion},
+    jwt_bearer::{JwtBearer, WithAssertion},
     kind::Kind,
     refresh_token::{RefreshTokenGrant, WithRefreshToken},
     token_exchange::{Exchanging, SecurityToken, TokenExchange},
 };
 use super::{
-    ClientAuthentication, Held, TokenSource,
+    Held, TokenSource,
     token_endpoint::{Form, InvalidEndpoint, TokenEndpoint},
 };
 use crate::{BoxError, RefreshError, TokenSet};
@@ -72,23 +71,16 @@ pub struct Grant<S, K> {
 }
 
 impl<S, K: Kind> Grant<S, K> {
-    fn over(
-        token_endpoint: &str,
-        plain: bool,
-        client: ClientAuthentication,
-        service: S,
-        kind: K,
-    ) -> Result<Self, InvalidEndpoint> {
-        let mut endpoint = TokenEndpoint::new(token_endpoint, plain, client, service)?;
+    fn over(mut endpoint: TokenEndpoint<S>, kind: K) -> Self {
         endpoint.require(K::REQUIRED_MEMBER);
-        Ok(Self {
+        Self {
             endpoint,
             scope: String::new(),
             audiences: Vec::new(),
             resources: Vec::new(),
             parameters: Vec::new(),
             kind,
-        })
+        }
     }
 
     /// The scope to ask for, names with a space between them.
@@ -168,17 +160,28 @@ impl<S, K: Kind> Grant<S, K> {
     /// Whose tokens these are, as [`TokenSource::issuer`] reports it: the issuer identifier of the
     /// authorization server (RFC 8414 §2), for which assertions are signed too.
     ///
-    /// Default: the token endpoint's origin, such as `https://login.example.com`.
+    /// Default: the discovered issuer, or the token endpoint's origin, such as
+    /// `https://login.example.com`.
     #[must_use]
     pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
         self.endpoint.set_issuer(issuer.into());
         self
     }
 
+    /// How long a discovered issuer's metadata is taken for true.
+    ///
+    /// Default: 1 h.
+    #[must_use]
+    pub fn metadata_lifetime(mut self, lifetime: Duration) -> Self {
+        self.endpoint.set_metadata_lifetime(lifetime);
+        self
+    }
+
     /// Where tokens are revoked (RFC 7009): the refresh token, or the access token of a set without
     /// one. The same service reaches it.
     ///
-    /// Default: nowhere; tokens that are no longer used live on until they expire.
+    /// Default: where the discovered issuer says, and otherwise nowhere: tokens that are no longer used
+    /// live on until they expire.
     ///
     /// # Errors
     ///
@@ -194,12 +197,12 @@ where
     S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send,
-    B: Body + Send,
+    B: Body + Send + 'static,
     B::Error: Into<BoxError>,
     K: Kind,
 {
     async fn refresh(&self, held: Held) -> Result<TokenSet, RefreshError> {
-        let own = self.kind.fields(&held, &self.endpoint.recipient()).await?;
+        let own = self.kind.fields(&held, &self.endpoint.audience().await?).await?;
         let scope = match held.scope() {
             Some(granted) if K::SPENDS_REFRESH_TOKEN => within(&self.scope, granted),
             Some(_) | None => Cow::Borrowed(self.scope.as_str()),
@@ -217,12 +220,7 @@ where
     }
 
     async fn revoke(&self, tokens: TokenSet) -> Result<(), RefreshError> {
-        let (token, hint) = match tokens.refresh() {
-            Some(token) => (token.expose_secret(), "refresh_token"),
-            None => (tokens.access().expose_secret(), "access_token"),
-        };
-        let form = Form::new().field("token", token).field("token_type_hint", hint);
-        self.endpoint.revoke(form).await
+        self.endpoint.revoke(&tokens).await
     }
 
     fn spends_refresh_token(&self) -> bool {

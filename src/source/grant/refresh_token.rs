@@ -7,8 +7,8 @@ use super::{
     kind::{Fields, Sealed},
 };
 use crate::{
-    ClientAuthentication, Held, InvalidEndpoint, RefreshError, error::Kind,
-    source::client_authentication::Recipient,
+    Audience, ClientAuthentication, Held, InvalidEndpoint, RefreshError, error::Kind,
+    source::token_endpoint::TokenEndpoint,
 };
 
 /// Spends a refresh token at a token endpoint (RFC 6749 §6); see [`Grant`] for what it is made of.
@@ -45,7 +45,8 @@ impl<S> Grant<S, WithRefreshToken> {
         client: impl Into<ClientAuthentication>,
         service: S,
     ) -> Result<Self, InvalidEndpoint> {
-        Self::over(token_endpoint, false, client.into(), service, WithRefreshToken)
+        let endpoint = TokenEndpoint::new(token_endpoint, false, client.into(), service)?;
+        Ok(Self::over(endpoint, WithRefreshToken))
     }
 
     /// The same for endpoints over plain `http`, such as `http://127.0.0.1:8080/token`: whoever is on
@@ -59,7 +60,49 @@ impl<S> Grant<S, WithRefreshToken> {
         client: impl Into<ClientAuthentication>,
         service: S,
     ) -> Result<Self, InvalidEndpoint> {
-        Self::over(token_endpoint, true, client.into(), service, WithRefreshToken)
+        let endpoint = TokenEndpoint::new(token_endpoint, true, client.into(), service)?;
+        Ok(Self::over(endpoint, WithRefreshToken))
+    }
+
+    /// A grant that asks where `issuer` says in its metadata (RFC 8414, OpenID Connect Discovery). This
+    /// fetches nothing yet.
+    ///
+    /// The metadata is fetched with the first token request, from the issuer's
+    /// `/.well-known/oauth-authorization-server`, or else from its `/.well-known/openid-configuration`.
+    /// It is kept for [an hour](Self::metadata_lifetime), used longer while no newer can be had, and
+    /// fetched again, at most every 10 s, when the token endpoint is gone: it cannot be reached, or
+    /// answers 404, 405 or 410.
+    ///
+    /// What it says counts only if its `issuer` is the same, character by character. The endpoints may
+    /// be on other hosts. The revocation endpoint is taken from it too, and for a
+    /// [client with a certificate](ClientAuthentication::mtls) the endpoints that are meant for it.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidEndpoint`] if the issuer is not an absolute `https` URI without user information, query
+    /// and fragment.
+    pub fn discover(
+        issuer: &str,
+        client: impl Into<ClientAuthentication>,
+        service: S,
+    ) -> Result<Self, InvalidEndpoint> {
+        let endpoint = TokenEndpoint::discover(issuer, false, client.into(), service)?;
+        Ok(Self::over(endpoint, WithRefreshToken))
+    }
+
+    /// The same for an issuer, or endpoints, over plain `http`: whoever is on the path can read
+    /// the refresh token.
+    ///
+    /// # Errors
+    ///
+    /// As for [`discover`](Self::discover), but for the scheme.
+    pub fn discover_insecure(
+        issuer: &str,
+        client: impl Into<ClientAuthentication>,
+        service: S,
+    ) -> Result<Self, InvalidEndpoint> {
+        let endpoint = TokenEndpoint::discover(issuer, true, client.into(), service)?;
+        Ok(Self::over(endpoint, WithRefreshToken))
     }
 }
 
@@ -68,7 +111,7 @@ impl Sealed for WithRefreshToken {
     const GRANT_TYPE: &'static str = "refresh_token";
     const SPENDS_REFRESH_TOKEN: bool = true;
 
-    async fn fields(&self, held: &Held, _: &Recipient) -> Result<Fields, RefreshError> {
+    async fn fields(&self, held: &Held, _: &Audience) -> Result<Fields, RefreshError> {
         let Some(token) = held.refresh_token() else {
             return Err(RefreshError::new(Kind::LoginRequired));
         };

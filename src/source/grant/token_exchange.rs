@@ -6,12 +6,11 @@ use zeroize::Zeroizing;
 
 use super::{
     Grant,
-    fetch::Fetch,
     kind::{Fields, Sealed},
 };
 use crate::{
-    ClientAuthentication, Held, InvalidEndpoint, RefreshError,
-    source::client_authentication::Recipient,
+    Audience, ClientAuthentication, Held, InvalidEndpoint, RefreshError,
+    source::{fetch::Fetch, token_endpoint::TokenEndpoint},
 };
 
 /// Gets tokens for a token that somebody else issued (RFC 8693); see [`Grant`] for what it is made of.
@@ -56,8 +55,9 @@ impl<S> Grant<S, Exchanging> {
         subject: SecurityToken,
         service: S,
     ) -> Result<Self, InvalidEndpoint> {
-        let nobody = ClientAuthentication::anonymous();
-        Self::over(token_endpoint, false, nobody, service, Exchanging::of(subject))
+        let endpoint =
+            TokenEndpoint::new(token_endpoint, false, ClientAuthentication::anonymous(), service)?;
+        Ok(Self::over(endpoint, Exchanging::of(subject)))
     }
 
     /// The same for endpoints over plain `http`, such as `http://127.0.0.1:8080/token`: whoever is on
@@ -71,8 +71,41 @@ impl<S> Grant<S, Exchanging> {
         subject: SecurityToken,
         service: S,
     ) -> Result<Self, InvalidEndpoint> {
-        let nobody = ClientAuthentication::anonymous();
-        Self::over(token_endpoint, true, nobody, service, Exchanging::of(subject))
+        let endpoint =
+            TokenEndpoint::new(token_endpoint, true, ClientAuthentication::anonymous(), service)?;
+        Ok(Self::over(endpoint, Exchanging::of(subject)))
+    }
+
+    /// A grant that asks where `issuer` says in its metadata; see
+    /// [`RefreshTokenGrant::discover`](crate::RefreshTokenGrant::discover).
+    ///
+    /// # Errors
+    ///
+    /// As for [`RefreshTokenGrant::discover`](crate::RefreshTokenGrant::discover).
+    pub fn discover(
+        issuer: &str,
+        subject: SecurityToken,
+        service: S,
+    ) -> Result<Self, InvalidEndpoint> {
+        let endpoint =
+            TokenEndpoint::discover(issuer, false, ClientAuthentication::anonymous(), service)?;
+        Ok(Self::over(endpoint, Exchanging::of(subject)))
+    }
+
+    /// The same for an issuer, or endpoints, over plain `http`: whoever is on the path can read
+    /// the subject's token.
+    ///
+    /// # Errors
+    ///
+    /// As for [`discover`](Self::discover), but for the scheme.
+    pub fn discover_insecure(
+        issuer: &str,
+        subject: SecurityToken,
+        service: S,
+    ) -> Result<Self, InvalidEndpoint> {
+        let endpoint =
+            TokenEndpoint::discover(issuer, true, ClientAuthentication::anonymous(), service)?;
+        Ok(Self::over(endpoint, Exchanging::of(subject)))
     }
 
     /// The client that asks for the exchange.
@@ -118,14 +151,14 @@ impl Sealed for Exchanging {
     // RFC 8693 §2.2.1. A server without it has not understood what it was asked.
     const REQUIRED_MEMBER: Option<&'static str> = Some("issued_token_type");
 
-    async fn fields(&self, _: &Held, _: &Recipient) -> Result<Fields, RefreshError> {
+    async fn fields(&self, _: &Held, _: &Audience) -> Result<Fields, RefreshError> {
         let text = |text: &str| Zeroizing::new(text.to_owned());
         let mut fields = vec![
-            ("subject_token", self.subject.fetch.text().await?),
+            ("subject_token", self.subject.fetch.text(()).await?),
             ("subject_token_type", text(&self.subject.token_type)),
         ];
         if let Some(actor) = &self.actor {
-            let token = actor.fetch.text().await?;
+            let token = actor.fetch.text(()).await?;
             fields.extend([("actor_token", token), ("actor_token_type", text(&actor.token_type))]);
         }
         fields.push(("requested_token_type", text(&self.requested_type)));
@@ -140,7 +173,7 @@ impl Sealed for Exchanging {
 #[derive(Clone)]
 pub struct SecurityToken {
     token_type: String,
-    fetch: Fetch,
+    fetch: Fetch<()>,
 }
 
 impl SecurityToken {
@@ -157,7 +190,7 @@ impl SecurityToken {
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<String, RefreshError>> + Send + 'static,
     {
-        Self { token_type: token_type.into(), fetch: Fetch::new(fetch) }
+        Self { token_type: token_type.into(), fetch: Fetch::new(move |()| fetch()) }
     }
 
     /// An OAuth 2.0 access token, such as that of another session.

@@ -29,7 +29,7 @@ impl Address {
     }
 }
 
-/// A text that is no address of an endpoint to send a refresh token to.
+/// A text that is no address of an endpoint to send a refresh token to, or no issuer.
 ///
 /// It says what is wrong, and nothing of the text.
 ///
@@ -42,10 +42,22 @@ impl Address {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidEndpoint(Flaw);
 
+impl InvalidEndpoint {
+    pub(super) fn not_absolute() -> Self {
+        Self(Flaw::NotAbsolute)
+    }
+
+    /// An issuer with a query.
+    pub(super) fn query() -> Self {
+        Self(Flaw::Query)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flaw {
     NotAbsolute,
     Fragment,
+    Query,
     Insecure,
 }
 
@@ -55,9 +67,10 @@ impl fmt::Display for InvalidEndpoint {
             Flaw::NotAbsolute => {
                 "an endpoint is an absolute URI without user information, as in `https://login.example.com/token`"
             }
-            Flaw::Fragment => "an endpoint has no fragment (RFC 6749 section 3.2)",
+            Flaw::Fragment => "an endpoint or issuer has no fragment (RFC 6749 section 3.2, RFC 8414 section 2)",
+            Flaw::Query => "an issuer has no query (RFC 8414 section 2)",
             Flaw::Insecure => {
-                "a refresh token over plain `http` can be read on the way; use `new_insecure` if that is meant"
+                "a refresh token over plain `http` can be read on the way; use `new_insecure` or `discover_insecure` if that is meant"
             }
         })
     }

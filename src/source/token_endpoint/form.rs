@@ -4,6 +4,7 @@ use bytes::Bytes;
 use zeroize::Zeroizing;
 
 /// Parameters, each at most once (RFC 6749 §3.2): the first of a name counts.
+#[derive(Clone)]
 pub(crate) struct Form<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> Form<'a> {

@@ -4,16 +4,18 @@
 
 mod address;
 mod answer;
+mod discovery;
 mod form;
 mod outcome;
 mod response;
+mod revocation;
 mod transport;
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Method, Request, Response,
+    HeaderValue, Method, Request, Response, StatusCode,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
 };
 use http_body::Body;
@@ -22,9 +24,15 @@ use tower::{Service, ServiceExt};
 
 pub use self::address::InvalidEndpoint;
 pub(crate) use self::form::Form;
-use self::{address::Address, answer::Answer, outcome::Expected, transport::TransportError};
-use super::client_authentication::{ClientAuthentication, Recipient};
-use crate::{BoxError, Clock, RefreshError, TokenSet};
+use self::{
+    address::Address,
+    answer::Answer,
+    discovery::{Discovery, Endpoints},
+    outcome::Expected,
+    transport::TransportError,
+};
+use super::{ClientAuthentication, assertion::Audience};
+use crate::{BoxError, Clock, RefreshError, TokenSet, error::Kind};
 
 /// The endpoints of one authorization server, the client that asks them, and the service that reaches
 /// them.
@@ -35,11 +43,18 @@ pub(crate) struct TokenEndpoint<S> {
     issuer: String,
     /// Whether plain `http` will do.
     plain: bool,
-    token: Address,
+    whereabouts: Whereabouts,
+    /// One that the program named, whatever the issuer says.
     revocation: Option<Address>,
     verdicts: Vec<Cow<'static, str>>,
     required: Option<&'static str>,
     not_sent: Option<NotSent>,
+}
+
+#[derive(Clone)]
+enum Whereabouts {
+    Named(Arc<Endpoints>),
+    Discovered(Arc<Discovery>),
 }
 
 type NotSent = Arc<dyn Fn(&BoxError) -> bool + Send + Sync>;
@@ -53,20 +68,54 @@ impl<S> TokenEndpoint<S> {
         service: S,
     ) -> Result<Self, InvalidEndpoint> {
         let token = Address::parse(address, plain)?;
-        Ok(Self {
+        let issuer = token.origin.to_string();
+        let named = Endpoints { token, revocation: None, device: None };
+        Ok(Self::at(Whereabouts::Named(Arc::new(named)), issuer, plain, client, service))
+    }
+
+    /// The endpoints that `issuer` names in its metadata.
+    pub(crate) fn discover(
+        issuer: &str,
+        plain: bool,
+        client: ClientAuthentication,
+        service: S,
+    ) -> Result<Self, InvalidEndpoint> {
+        let discovery = Discovery::new(issuer, plain, client.is_mtls())?;
+        let discovered = Whereabouts::Discovered(Arc::new(discovery));
+        Ok(Self::at(discovered, issuer.to_owned(), plain, client, service))
+    }
+
+    fn at(
+        whereabouts: Whereabouts,
+        issuer: String,
+        plain: bool,
+        client: ClientAuthentication,
+        service: S,
+    ) -> Self {
+        Self {
             service,
             client,
-            issuer: token.origin.to_string(),
+            issuer,
             plain,
-            token,
+            whereabouts,
             revocation: None,
             verdicts: vec![outcome::INVALID_GRANT.into()],
             required: None,
             not_sent: None,
-        })
+        }
+    }
+
+    /// How long metadata is taken for true.
+    pub(crate) fn set_metadata_lifetime(&mut self, lifetime: Duration) {
+        if let Whereabouts::Discovered(discovery) = &mut self.whereabouts {
+            *discovery = Arc::new(discovery.afresh(self.client.is_mtls(), Some(lifetime)));
+        }
     }
 
     pub(crate) fn set_client(&mut self, client: ClientAuthentication) {
+        if let Whereabouts::Discovered(discovery) = &mut self.whereabouts {
+            *discovery = Arc::new(discovery.afresh(client.is_mtls(), None));
+        }
         self.client = client;
     }
 
@@ -99,19 +148,22 @@ impl<S> TokenEndpoint<S> {
         &self.client
     }
 
-    /// Whose tokens these are. Default: the token endpoint's origin.
+    /// Whose tokens these are. Default: the issuer that was discovered, or the token endpoint's origin.
     pub(crate) fn issuer(&self) -> &str {
         &self.issuer
     }
 
     /// Scheme, host and port, without anything that the address may hold besides.
     pub(crate) fn origin(&self) -> String {
-        self.token.origin.to_string()
+        match &self.whereabouts {
+            Whereabouts::Named(endpoints) => endpoints.token.origin.to_string(),
+            Whereabouts::Discovered(discovery) => discovery.origin(),
+        }
     }
 
-    /// Whom an assertion is for.
-    pub(crate) fn recipient(&self) -> Recipient {
-        Recipient { issuer: self.issuer.clone(), token_endpoint: self.token.uri.to_string() }
+    fn audience_at(&self, endpoints: &Endpoints) -> Audience {
+        let token_endpoint = endpoints.token.uri.to_string();
+        Audience { issuer: self.issuer.clone(), token_endpoint }
     }
 
     /// What an error of the service's call means. The server may have got the request all the same.
@@ -134,34 +186,74 @@ impl<S> TokenEndpoint<S> {
 
 impl<S, B> TokenEndpoint<S>
 where
-    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + 'static,
     S::Error: Into<BoxError>,
-    B: Body,
+    S::Future: Send,
+    B: Body + Send + 'static,
     B::Error: Into<BoxError>,
 {
     pub(crate) async fn request_tokens(&self, form: Form<'_>) -> Result<TokenSet, RefreshError> {
-        let answer = self.post(&self.token, form).await?;
+        let endpoints = self.endpoints().await?;
+        let (tokens, gone) = self.request_tokens_at(&endpoints, form.clone()).await;
+        if gone
+            && let Whereabouts::Discovered(discovery) = &self.whereabouts
+            && let Some(moved) = discovery.moved(&endpoints, &self.service).await
+        {
+            return self.request_tokens_at(&moved, form).await.0;
+        }
+        tokens
+    }
+
+    /// The new tokens, and whether there was nobody there who could have given them.
+    async fn request_tokens_at(
+        &self,
+        endpoints: &Endpoints,
+        form: Form<'_>,
+    ) -> (Result<TokenSet, RefreshError>, bool) {
+        let answer = match self.post(&endpoints.token, endpoints, form).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let unreached = error.kind() == Kind::Transient;
+                return (Err(error), unreached);
+            }
+        };
         let expected = Expected { verdicts: &self.verdicts, member: self.required };
-        outcome::tokens(&answer, expected, Clock::system().now().wall)
+        let tokens = outcome::tokens(&answer, expected, Clock::system().now().wall);
+        let gone = matches!(
+            answer.status,
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::GONE
+        );
+        // A code is the word of a token endpoint.
+        let nobody =
+            |error: &RefreshError| error.is_misconfigured() && error.oauth_code().is_none();
+        let gone = gone && tokens.as_ref().is_err_and(nobody);
+        (tokens, gone)
     }
 
-    /// Nothing happens where there is no revocation endpoint.
-    pub(crate) async fn revoke(&self, form: Form<'_>) -> Result<(), RefreshError> {
-        let Some(address) = &self.revocation else { return Ok(()) };
-        let answer = self.post(address, form).await?;
-        outcome::revocation(&answer, Clock::system().now().wall)
+    /// For whom an assertion is.
+    pub(crate) async fn audience(&self) -> Result<Audience, RefreshError> {
+        Ok(self.audience_at(&*self.endpoints().await?))
     }
 
-    async fn post(&self, address: &Address, form: Form<'_>) -> Result<Answer, RefreshError> {
+    async fn endpoints(&self) -> Result<Arc<Endpoints>, RefreshError> {
+        match &self.whereabouts {
+            Whereabouts::Named(endpoints) => Ok(endpoints.clone()),
+            Whereabouts::Discovered(discovery) => discovery.endpoints(&self.service).await,
+        }
+    }
+
+    async fn post(
+        &self,
+        address: &Address,
+        endpoints: &Endpoints,
+        form: Form<'_>,
+    ) -> Result<Answer, RefreshError> {
         let mut service = self.service.clone();
         if let Err(error) = service.ready().await {
             // Nothing was handed over yet, so nothing can have been spent.
-            let error = error.into();
-            return Err(transport::reentrance(&error).unwrap_or_else(|| {
-                RefreshError::transient().with_source(TransportError::of(&*error))
-            }));
+            return Err(transport::unspent(&error.into()));
         }
-        let shown = self.client.show(&self.recipient(), Clock::system().now().wall)?;
+        let shown = self.client.show(&self.audience_at(endpoints)).await?;
         let form = form.without(&ClientAuthentication::PARAMETERS);
         let form = shown.fields.iter().fold(form, |form, (name, value)| form.field(name, value));
         let mut request = Request::new(Full::new(form.encode()));

@@ -41,7 +41,8 @@ const REGISTERED: [&str; 24] = [
     "use_dpop_nonce",
 ];
 
-const UNSUPPORTED_TOKEN_TYPE: &str = "unsupported_token_type";
+/// RFC 7009 §2.2.1: the server revokes no tokens of this kind.
+pub(super) const UNSUPPORTED_TOKEN_TYPE: &str = "unsupported_token_type";
 
 /// What is known of an answer beforehand.
 #[derive(Clone, Copy)]
@@ -71,16 +72,13 @@ pub(super) fn tokens(
 }
 
 /// Whether a token is revoked. RFC 7009 §2.2: a success says so for unknown tokens too, whatever its
-/// body; §2.2.1: a server that does not revoke this kind of token is no failure of a logout.
+/// body.
 pub(super) fn revocation(answer: &Answer, now: SystemTime) -> Result<(), RefreshError> {
     if answer.status.is_success() {
         return Ok(());
     }
     let code = Members::parse(&answer.content).and_then(|members| members.text("error"));
-    match code.as_ref().map(|code| code.as_str()) {
-        Some(UNSUPPORTED_TOKEN_TYPE) => Ok(()),
-        code => Err(failure(answer, code, &[], now)),
-    }
+    Err(failure(answer, code.as_ref().map(|code| code.as_str()), &[], now))
 }
 
 fn granted(members: &Members<'_>, required: Option<&str>) -> Result<TokenSet, RefreshError> {
@@ -164,7 +162,8 @@ fn is_ambiguous(answer: &Answer, code: Option<&str>) -> bool {
         || (code.is_none() && (status.is_success() || answer.cut.is_some()))
 }
 
-fn waiting(error: RefreshError, answer: &Answer, now: SystemTime) -> RefreshError {
+/// With the time that the server asks for.
+pub(super) fn waiting(error: RefreshError, answer: &Answer, now: SystemTime) -> RefreshError {
     match retry_after::read(&answer.headers, now) {
         Some(delay) => error.with_retry_after(delay),
         None => error,

@@ -28,6 +28,11 @@ impl<'a> Members<'a> {
         (!text.trim().is_empty()).then_some(text)
     }
 
+    /// An object within.
+    pub(super) fn object(&self, name: &str) -> Option<Self> {
+        Self::parse(self.0.get(name)?.get().as_bytes())
+    }
+
     /// `expires_in`: some servers write a fraction or a string. What is no lifetime is unknown.
     pub(super) fn lifetime(&self) -> Option<Duration> {
         let seconds: f64 = match self.text("expires_in") {

@@ -41,18 +41,36 @@ pub(super) fn reentrance(error: &BoxError) -> Option<RefreshError> {
         .cloned()
 }
 
+/// What an error means before anything was handed over that could be spent.
+pub(super) fn unspent(error: &BoxError) -> RefreshError {
+    if let Some(reentrance) = reentrance(error) {
+        return reentrance;
+    }
+    #[cfg(feature = "endpoint-client")]
+    if let Some(known) = find(error) {
+        return with_client_error(known, RefreshError::transient());
+    }
+    RefreshError::transient().with_source(TransportError::of(&**error))
+}
+
 /// What the crate's own client says, which knows what never left.
 #[cfg(feature = "endpoint-client")]
 pub(super) fn known(error: &BoxError) -> Option<RefreshError> {
-    let known = *chain(&**error).find_map(|cause| cause.downcast_ref::<EndpointClientError>())?;
-    let error = if known.is_plain_http() {
-        RefreshError::misconfigured()
-    } else if known.is_not_sent() {
-        RefreshError::transient()
-    } else {
-        RefreshError::ambiguous()
-    };
-    Some(error.with_source(known))
+    let known = find(error)?;
+    let sent =
+        if known.is_not_sent() { RefreshError::transient() } else { RefreshError::ambiguous() };
+    Some(with_client_error(known, sent))
+}
+
+#[cfg(feature = "endpoint-client")]
+fn find(error: &BoxError) -> Option<EndpointClientError> {
+    chain(&**error).find_map(|cause| cause.downcast_ref().copied())
+}
+
+#[cfg(feature = "endpoint-client")]
+fn with_client_error(known: EndpointClientError, error: RefreshError) -> RefreshError {
+    let error = if known.is_plain_http() { RefreshError::misconfigured() } else { error };
+    error.with_source(known)
 }
 
 fn chain<'a>(

@@ -13,6 +13,7 @@ use tower::Service;
 
 use super::{
     AuthorizationServer, Settings, State, TokenRequest,
+    device::DEVICE_CODE,
     ledger::{Denied, Granted, Ledger, Minted, Spent},
 };
 use crate::{
@@ -45,10 +46,17 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let server = self.clone();
         Box::pin(async move {
+            // RFC 8414 §3: before the issuer's path, or after it.
+            if request.uri().path().contains("/.well-known/") {
+                return Ok(server.metadata());
+            }
             // The last segment alone: an issuer may have a path, and a proxy may add one.
-            match request.uri().path().rsplit('/').next() {
-                Some("token") => server.token(request).await,
-                Some("revoke") => server.revocation(request).await,
+            let name = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+            let token_name = server.state().settings.token_name.clone();
+            match name.as_str() {
+                name if name == token_name => server.token(request).await,
+                "revoke" => server.revocation(request).await,
+                "device" => server.device_authorization(request).await,
                 _ => Ok(error(StatusCode::NOT_FOUND, "not_found", "no such endpoint")),
             }
         })
@@ -91,6 +99,10 @@ impl AuthorizationServer {
             Some("refresh_token") => match request.parameter("refresh_token") {
                 Some(token) => self.refresh(&mut state, token, now),
                 None => return invalid_request("no refresh_token"),
+            },
+            Some(DEVICE_CODE) => match self.device_tokens(&mut state, request, now) {
+                Ok(granted) => Ok(granted),
+                Err(refusal) => return refusal.answer(),
             },
             Some("client_credentials") => Ok(self.client_credentials(&mut state, request, now)),
             Some(_) => {
@@ -147,7 +159,7 @@ impl AuthorizationServer {
         ledger.grant(access)
     }
 
-    fn mint_for_answer(
+    pub(super) fn mint_for_answer(
         &self,
         ledger: &mut Ledger,
         settings: &Settings,
@@ -179,7 +191,7 @@ impl AuthorizationServer {
     }
 }
 
-async fn read<B>(request: Request<B>) -> Result<TokenRequest, BoxError>
+pub(super) async fn read<B>(request: Request<B>) -> Result<TokenRequest, BoxError>
 where
     B: Body,
     B::Error: Into<BoxError>,
@@ -190,7 +202,7 @@ where
 }
 
 /// The refusal of what is no request of a client to either endpoint.
-fn unfit(request: &TokenRequest) -> Option<Response<ResponseBody>> {
+pub(super) fn unfit(request: &TokenRequest) -> Option<Response<ResponseBody>> {
     if request.method() != Method::POST {
         let mut response =
             error(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", "only POST will do");
@@ -229,18 +241,21 @@ fn tokens(granted: Granted, scope: &str, now: Millis, omit: &[&str]) -> Response
 }
 
 /// RFC 6749 §5.2.
-fn error(status: StatusCode, code: &str, description: &str) -> Response<ResponseBody> {
+pub(super) fn error(status: StatusCode, code: &str, description: &str) -> Response<ResponseBody> {
     let mut members = Map::new();
     members.insert("error".into(), code.into());
     members.insert("error_description".into(), description.into());
     json_answer(status, members)
 }
 
-fn invalid_request(description: &str) -> Response<ResponseBody> {
+pub(super) fn invalid_request(description: &str) -> Response<ResponseBody> {
     error(StatusCode::BAD_REQUEST, "invalid_request", description)
 }
 
-fn json_answer(status: StatusCode, members: Map<String, Value>) -> Response<ResponseBody> {
+pub(super) fn json_answer(
+    status: StatusCode,
+    members: Map<String, Value>,
+) -> Response<ResponseBody> {
     let mut response = typed(status, "application/json", Value::Object(members).to_string());
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -1,8 +1,10 @@
 //! An authorization server that a test holds in its hand.
 
+mod device;
 mod endpoint;
 mod form;
 mod ledger;
+mod metadata;
 mod state;
 
 use std::{
@@ -32,9 +34,10 @@ use crate::{
 /// (RFC 7009), access tokens that are signed JWTs, refresh tokens that rotate.
 ///
 /// It is a [`tower::Service`] in memory, and a server on a socket by [`serve`](Self::serve); both at
-/// once if need be. Its endpoints are `/token`, for the grants `refresh_token` and
-/// `client_credentials`, and `/revoke`. Clients are not registered: any `client_id` and any `Basic`
-/// credentials will do, but one of them must be there.
+/// once if need be. Its endpoints are `/token`, for the grants `refresh_token`, device code
+/// and `client_credentials`, and `/revoke`. Clients are not registered: any `client_id` and any `Basic`
+/// credentials will do, but one of them must be there. Devices are authorized at `/device` (RFC 8628),
+/// and [approved](Self::approve_device) by the test; metadata (RFC 8414) is at the well-known addresses.
 ///
 /// **Strict** unless [`grace`](Self::grace) is given: a refresh token that comes a second time is
 /// [`reused`](Self::reused), its whole family is revoked, and the answer is `invalid_grant`.
@@ -110,7 +113,8 @@ impl AuthorizationServer {
     /// The token endpoint in memory: that of the issuer. The service looks at the path alone.
     #[must_use]
     pub fn token_endpoint(&self) -> Uri {
-        self.endpoint("token")
+        let name = self.state().settings.token_name.clone();
+        self.endpoint(&name)
     }
 
     /// The revocation endpoint in memory (RFC 7009): that of the issuer.

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use super::{
     TokenRequest,
+    device::Devices,
     ledger::{Ledger, Rules},
 };
 
 #[derive(Default)]
 pub(super) struct State {
     pub(super) ledger: Ledger,
+    pub(super) devices: Devices,
     pub(super) settings: Settings,
     pub(super) counts: Counts,
     pub(super) last_request: Option<TokenRequest>,
@@ -18,6 +20,8 @@ pub(super) struct State {
 pub(super) struct Settings {
     pub(super) lifetime: Duration,
     pub(super) issuer: String,
+    /// The last segment of the token endpoint's path.
+    pub(super) token_name: String,
     pub(super) scope: String,
     pub(super) rules: Rules,
     pub(super) already_expired: bool,
@@ -33,6 +37,7 @@ pub(super) struct Counts {
     pub(super) repeats: usize,
     pub(super) reused: usize,
     pub(super) revocations: usize,
+    pub(super) metadata_requests: usize,
 }
 
 impl Default for Settings {
@@ -40,6 +45,7 @@ impl Default for Settings {
         Self {
             lifetime: Duration::from_secs(3600),
             issuer: "https://auth.example.com".into(),
+            token_name: "token".into(),
             scope: "api".into(),
             rules: Rules {
                 grace: Duration::ZERO,

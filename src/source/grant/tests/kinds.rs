@@ -17,6 +17,11 @@ fn fresh(name: &'static str) -> impl Fn() -> Ready<Result<String, RefreshError>>
     move || ready(Ok(format!("{name}{}", calls.fetch_add(1, Ordering::Relaxed))))
 }
 
+fn assertion(name: &'static str) -> Assertion {
+    let fresh = fresh(name);
+    Assertion::from_fn(move |_| fresh())
+}
+
 fn nothing() -> Held {
     Held::new(None)
 }
@@ -54,7 +59,7 @@ async fn client_credentials_are_the_clients_alone() {
 #[tokio::test]
 async fn an_assertion_is_asked_for_anew_at_each_attempt() {
     let (service, sent) = service(200, ISSUED);
-    let grant = JwtBearer::new(ENDPOINT, Assertion::from_fn(fresh("assertion")), service).unwrap();
+    let grant = JwtBearer::new(ENDPOINT, assertion("assertion"), service).unwrap();
     let grant = grant.scope("read").parameter("assertion", "other");
     for attempt in 0..2 {
         let tokens = TokenSource::refresh(&grant, nothing()).await.unwrap();
@@ -136,7 +141,8 @@ async fn an_exchange_whose_answer_cannot_be_attached_is_a_configuration_error() 
 async fn nothing_is_sent_if_the_assertion_or_the_token_to_exchange_cannot_be_had() {
     let (service, sent) = service(200, ISSUED);
     let fails = || ready(Err(RefreshError::transient()));
-    let bearer = JwtBearer::new(ENDPOINT, Assertion::from_fn(fails), service.clone()).unwrap();
+    let bearer =
+        JwtBearer::new(ENDPOINT, Assertion::from_fn(move |_| fails()), service.clone()).unwrap();
     let error = TokenSource::refresh(&bearer, nothing()).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Transient);
 
@@ -153,13 +159,12 @@ async fn nothing_is_sent_if_the_assertion_or_the_token_to_exchange_cannot_be_had
 #[test]
 fn every_kind_insists_on_https_unless_the_program_meant_it() {
     const PLAIN: &str = "http://as.example/token";
-    let assertion = || Assertion::from_fn(fresh(""));
     let subject = || SecurityToken::access_token(fresh(""));
     assert!(ClientCredentials::new(PLAIN, "app", ()).is_err());
-    assert!(JwtBearer::new(PLAIN, assertion(), ()).is_err());
+    assert!(JwtBearer::new(PLAIN, assertion(""), ()).is_err());
     assert!(TokenExchange::new(PLAIN, subject(), ()).is_err());
     assert!(ClientCredentials::new_insecure(PLAIN, "app", ()).is_ok());
-    assert!(JwtBearer::new_insecure(PLAIN, assertion(), ()).is_ok());
+    assert!(JwtBearer::new_insecure(PLAIN, assertion(""), ()).is_ok());
     assert!(TokenExchange::new_insecure(PLAIN, subject(), ()).is_ok());
 }
 
@@ -167,7 +172,7 @@ fn every_kind_insists_on_https_unless_the_program_meant_it() {
 fn each_kind_is_called_by_its_name() {
     let client = ClientAuthentication::basic("app", "canary");
     let credentials = ClientCredentials::new("https://as.example/canary", client, ()).unwrap();
-    let bearer = JwtBearer::new(ENDPOINT, Assertion::from_fn(fresh("canary")), ()).unwrap();
+    let bearer = JwtBearer::new(ENDPOINT, assertion("canary"), ()).unwrap();
     let subject = SecurityToken::access_token(fresh("canary"));
     let exchange = TokenExchange::new(ENDPOINT, subject, ()).unwrap();
     for (printed, name) in [

@@ -21,7 +21,7 @@ use tower::{service_fn, util::BoxCloneSyncService};
 use tower_test::mock;
 
 use super::*;
-use crate::{AccessToken, RefreshToken, RefreshTokenGrant, error::Kind};
+use crate::{AccessToken, ClientAuthentication, RefreshToken, RefreshTokenGrant, error::Kind};
 
 const ENDPOINT: &str = "https://as.example/token?tenant=a";
 const SUCCESS: &str = r#"{"access_token":"a2","token_type":"Bearer","refresh_token":"r2"}"#;
@@ -332,7 +332,7 @@ async fn the_verdict_of_another_session_is_none_of_this_one() {
     assert_eq!(error.unwrap_err().kind(), Kind::Ambiguous);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_refresh_token_is_revoked_where_the_program_says() {
     let (grant, sent) = endpoint(200, "");
     TokenSource::revoke(&grant, set()).await.unwrap();
@@ -401,7 +401,7 @@ fn assert_error_silent(error: &(dyn Error + 'static)) {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn case_67_nothing_shows_a_token_or_the_words_of_a_server() {
     let token = TokenSet::new(AccessToken::new("canary").unwrap())
         .refresh_token(RefreshToken::new("canary").unwrap());

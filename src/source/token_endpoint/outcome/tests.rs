@@ -283,7 +283,8 @@ fn every_success_says_that_the_token_is_revoked() {
 #[test]
 fn a_token_that_the_server_does_not_revoke_is_no_failure() {
     let unsupported = answer(400, &error("unsupported_token_type"));
-    assert!(revocation(&unsupported, SystemTime::UNIX_EPOCH).is_ok());
+    let error = revocation(&unsupported, SystemTime::UNIX_EPOCH).unwrap_err();
+    assert_eq!(error.oauth_code(), Some(UNSUPPORTED_TOKEN_TYPE));
 }
 
 #[test]

@@ -1,0 +1,201 @@
+//! An authorization server that is known by its issuer (RFC 8414, OpenID Connect Discovery): where its
+//! endpoints are is fetched when it is first needed, kept for a while, and fetched again when it no
+//! longer holds.
+
+mod fetch;
+mod issuer;
+mod metadata;
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use futures_util::{
+    FutureExt,
+    future::{Shared, WeakShared},
+};
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::Full;
+use tower::Service;
+
+use self::issuer::Issuer;
+pub(super) use self::metadata::Endpoints;
+use super::address::InvalidEndpoint;
+use crate::{
+    BoxError, Clock, RefreshError,
+    sync::{Mutex, lock},
+};
+
+/// How long metadata is taken for true.
+const LIFETIME: Duration = Duration::from_secs(60 * 60);
+
+/// How soon it may be fetched again when it seems not to hold, or could not be fetched.
+const AGAIN: Duration = Duration::from_secs(10);
+
+pub(super) struct Discovery {
+    issuer: Issuer,
+    /// Whether plain `http` will do.
+    plain: bool,
+    /// Whether the client has a certificate to show.
+    mtls: bool,
+    lifetime: Duration,
+    cache: Mutex<Cache>,
+}
+
+#[derive(Default)]
+struct Cache {
+    known: Option<Known>,
+    /// When it was fetched last, with or without success.
+    tried: Option<Instant>,
+    /// The one fetch, for as long as anybody waits for it.
+    fetching: Option<WeakShared<Fetching>>,
+}
+
+#[derive(Clone)]
+struct Known {
+    endpoints: Arc<Endpoints>,
+    since: Instant,
+}
+
+type Fetched = Result<Arc<Endpoints>, RefreshError>;
+type Fetching = Pin<Box<dyn Future<Output = Fetched> + Send>>;
+
+impl Discovery {
+    pub(super) fn new(issuer: &str, plain: bool, mtls: bool) -> Result<Self, InvalidEndpoint> {
+        let issuer = Issuer::parse(issuer, plain)?;
+        Ok(Self { issuer, plain, mtls, lifetime: LIFETIME, cache: Mutex::default() })
+    }
+
+    /// The same with nothing known yet.
+    pub(super) fn afresh(&self, mtls: bool, lifetime: Option<Duration>) -> Self {
+        let lifetime = lifetime.unwrap_or(self.lifetime);
+        Self {
+            issuer: self.issuer.clone(),
+            plain: self.plain,
+            mtls,
+            lifetime,
+            cache: Mutex::default(),
+        }
+    }
+
+    /// Scheme, host and port of the issuer.
+    pub(super) fn origin(&self) -> String {
+        self.issuer.origin()
+    }
+
+    /// What is known without a fetch: while it is young, or while the issuer was just asked in vain.
+    fn known(&self, now: Instant) -> Option<Arc<Endpoints>> {
+        let cache = lock(&self.cache);
+        let known = cache.known.as_ref()?;
+        let young = now.saturating_duration_since(known.since) < self.lifetime;
+        (young || cache.tried_lately(now)).then(|| known.endpoints.clone())
+    }
+
+    /// What was known before, however old.
+    fn stale(&self) -> Option<Arc<Endpoints>> {
+        lock(&self.cache).known.as_ref().map(|known| known.endpoints.clone())
+    }
+
+    fn learn(&self, fetched: &Fetched) {
+        let now = Clock::system().now().mono;
+        let mut cache = lock(&self.cache);
+        cache.tried = Some(now);
+        if let Ok(endpoints) = fetched {
+            cache.known = Some(Known { endpoints: endpoints.clone(), since: now });
+        }
+    }
+}
+
+impl Cache {
+    fn tried_lately(&self, now: Instant) -> bool {
+        self.tried.is_some_and(|tried| now.saturating_duration_since(tried) < AGAIN)
+    }
+}
+
+impl Discovery {
+    /// Where the issuer's endpoints are.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was ever known, and nothing could be fetched: transient, or misconfigured. Nothing was
+    /// spent.
+    pub(super) async fn endpoints<S, B>(self: &Arc<Self>, service: &S) -> Fetched
+    where
+        S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        B: Body + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        if let Some(known) = self.known(Clock::system().now().mono) {
+            return Ok(known);
+        }
+        match self.fetch(service).await {
+            Err(error) => self.stale().ok_or(error),
+            fetched => fetched,
+        }
+    }
+
+    /// Where they are now, if the token endpoint is no longer where `before` said.
+    pub(super) async fn moved<S, B>(
+        self: &Arc<Self>,
+        before: &Endpoints,
+        service: &S,
+    ) -> Option<Arc<Endpoints>>
+    where
+        S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        B: Body + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let elsewhere = |now: &Arc<Endpoints>| now.token.uri != before.token.uri;
+        // Another session may have noticed first.
+        if let Some(learnt) = self.stale().filter(elsewhere) {
+            return Some(learnt);
+        }
+        if lock(&self.cache).tried_lately(Clock::system().now().mono) {
+            return None;
+        }
+        self.fetch(service).await.ok().filter(elsewhere)
+    }
+
+    /// Fetch once for everybody who waits. Nobody owns the fetch: whoever is left goes on with it.
+    async fn fetch<S, B>(self: &Arc<Self>, service: &S) -> Fetched
+    where
+        S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        B: Body + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let service = service.clone();
+        self.join(|| {
+            let this = self.clone();
+            async move {
+                let fetched = this.ask(service).await.map(Arc::new);
+                this.learn(&fetched);
+                fetched
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    fn join(&self, begin: impl FnOnce() -> Fetching) -> Shared<Fetching> {
+        let mut cache = lock(&self.cache);
+        let joined = cache.fetching.as_ref().and_then(WeakShared::upgrade);
+        // One that is over but not forgotten by all of its waiters is no answer to a new question.
+        if let Some(fetching) = joined.filter(|fetching| fetching.peek().is_none()) {
+            return fetching;
+        }
+        let fetching = begin().shared();
+        cache.fetching = fetching.downgrade();
+        fetching
+    }
+}
