@@ -44,6 +44,8 @@
 //! | attach a token that something else keeps fresh | [`AuthLayer::from_fn`] |
 //! | refresh and send again | [`RefreshLayer`] over [`AuthLayer`], with a [`Session`] |
 //! | spend an OAuth 2.0 refresh token | [`RefreshTokenGrant`] |
+//! | get tokens for the program itself, a service account, or another's token | [`ClientCredentials`], [`JwtBearer`], [`TokenExchange`] |
+//! | say who the client is | [`ClientAuthentication`] |
 //! | get tokens in another way | [`source_fn`], [`TokenSource`] |
 //! | keep tokens between runs, or share them | [`TokenStore`] |
 //! | know when a login is needed | [`Session::events`], [`RefreshError::needs_login`] |
@@ -60,7 +62,10 @@
 //! |---|---|
 //! | `jwt` (default) | [`SessionBuilder::expiry_from_jwt`]: `exp` and `iat` of a JWT, without trust, to schedule by |
 //! | `endpoint-client` | [`EndpointClient`]: a ready HTTP client for token requests, on hyper and rustls |
+//! | `oauth2` | [`TokenSet`] from a token response of the `oauth2` crate, or of `openidconnect` |
 //! | `redirect` | a redirect policy for `tower_http::follow_redirect` that keeps tokens at home |
+//! | `sign-rust-crypto`, `sign-aws-lc` | `SigningKey`: `private_key_jwt`, and service accounts; either back end, or both |
+//! | `sign` | the same without a back end, for libraries; signing is a typed error then |
 //! | `test-util` | an authorization server, a resource server and a manual clock, for tests |
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -71,6 +76,8 @@ mod classify;
 mod clock;
 mod error;
 mod extension;
+#[cfg(feature = "oauth2")]
+mod handover;
 #[cfg(feature = "jwt")]
 mod jwt;
 mod lifecycle;
@@ -116,6 +123,7 @@ pub use source::{
     Assertion, Audience, ClientAuthentication, ClientCredentials, Held, InvalidEndpoint, JwtBearer,
     RefreshTokenGrant, SecurityToken, SourceFn, TokenExchange, TokenSource, grant, source_fn,
 };
+pub use source::{DeviceAuthorization, DeviceError, DeviceLogin};
 #[cfg(feature = "endpoint-client")]
 #[cfg_attr(docsrs, doc(cfg(feature = "endpoint-client")))]
 pub use source::{

@@ -234,13 +234,15 @@ impl fmt::Debug for TokenSet {
 /// assert!(!error.to_string().contains("two"));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InvalidToken(Flaw);
+pub struct InvalidToken(pub(crate) Flaw);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flaw {
+pub(crate) enum Flaw {
     Empty,
     NotB64Token,
     NotVisible,
+    #[cfg(feature = "oauth2")]
+    NotBearer,
 }
 
 impl fmt::Display for InvalidToken {
@@ -251,6 +253,8 @@ impl fmt::Display for InvalidToken {
                 "the access token has a character that a bearer token cannot have (RFC 6750 section 2.1)"
             }
             Flaw::NotVisible => "the refresh token has a character that is not visible ASCII",
+            #[cfg(feature = "oauth2")]
+            Flaw::NotBearer => "the access token is of another type than bearer (RFC 6749 section 7.1)",
         })
     }
 }

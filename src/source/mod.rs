@@ -2,6 +2,7 @@
 
 mod assertion;
 mod client_authentication;
+mod device;
 #[cfg(feature = "endpoint-client")]
 mod endpoint_client;
 mod fetch;
@@ -13,6 +14,7 @@ use std::{future::Future, pin::Pin};
 
 use crate::{AccessToken, RefreshError, RefreshToken, TokenSet};
 
+pub use self::device::{DeviceAuthorization, DeviceError, DeviceLogin};
 #[cfg(feature = "endpoint-client")]
 pub use self::endpoint_client::{
     EndpointBody, EndpointClient, EndpointClientBuilder, EndpointClientError, InvalidTls,

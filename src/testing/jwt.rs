@@ -43,7 +43,7 @@ impl Millis {
         Number::from_f64(self.0 as f64 / 1000.0).unwrap_or_else(|| Number::from(self.0 / 1000))
     }
 
-    fn of_numeric_date(seconds: f64) -> Self {
+    pub(super) fn of_numeric_date(seconds: f64) -> Self {
         Self((seconds * 1000.0).round() as i64)
     }
 }

@@ -3,6 +3,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -12,12 +16,12 @@ use http_body_util::Full;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_reauth::{
     AccessToken, AmbiguousPolicy, Assertion, Audience, AuthLayer, BearerClassifier, BoxError,
-    Challenge, ClientAuthentication, ClientCredentials, Clock, EndpointClient, Entry, Event,
-    Expected, GrpcClassifier, Held, JwtBearer, Lease, MemoryStore, NoAuth, NoReplay, NotReplayed,
-    Origins, Record, RedirectPolicy, RefreshCause, RefreshError, RefreshLayer, RefreshToken,
-    RefreshTokenGrant, ReplayBody, ResponseHead, SecurityToken, Session, SignedAssertion,
-    SigningAlgorithm, SigningKey, Status, StoreError, Stored, Swap, TokenExchange, TokenSet,
-    TokenStore, Verdict, Version, classify_fn, map_body, source_fn,
+    Challenge, ClientAuthentication, ClientCredentials, Clock, DeviceAuthorization, EndpointClient,
+    Entry, Event, Expected, GrpcClassifier, Held, JwtBearer, Lease, MemoryStore, NoAuth, NoReplay,
+    NotReplayed, Origins, Record, RedirectPolicy, RefreshCause, RefreshError, RefreshLayer,
+    RefreshToken, RefreshTokenGrant, ReplayBody, ResponseHead, SecurityToken, Session,
+    SignedAssertion, SigningAlgorithm, SigningKey, Status, StoreError, Stored, Swap, TokenExchange,
+    TokenSet, TokenStore, Verdict, Version, classify_fn, map_body, source_fn,
     testing::{AuthorizationServer, Fault, ManualClock, ResourceServer},
 };
 
@@ -265,6 +269,7 @@ async fn printed() -> BTreeMap<&'static str, String> {
     let invalid = RefreshTokenGrant::new(address, "app", endpoint).unwrap_err();
     note("InvalidEndpoint", debug(invalid) + &chain(&invalid));
 
+    note_device(&mut note).await;
     note_endpoint_client(&mut note).await;
 
     // The stack, and what goes through it.
@@ -326,6 +331,47 @@ async fn printed() -> BTreeMap<&'static str, String> {
     note("Fault", debug(Fault::Reset) + &debug(Fault::Status(StatusCode::BAD_GATEWAY)));
     note("Loopback", debug(api.serve().await.unwrap()));
     printed
+}
+
+/// A login on another device, and each way in which it ends.
+async fn note_device(note: &mut impl FnMut(&'static str, String)) {
+    let device = |answers: &'static [(u16, &'static str)]| {
+        let turn = Arc::new(AtomicUsize::new(0));
+        let endpoint = service_fn(move |_: Request<Full<Bytes>>| {
+            let (status, body) = answers[turn.fetch_add(1, Ordering::Relaxed)];
+            let response = Response::builder().status(status).body(Full::<Bytes>::from(body));
+            std::future::ready(response)
+        });
+        DeviceAuthorization::new(
+            "https://as.example/device?canary",
+            "https://as.example/token?canary",
+            ClientAuthentication::post("app", "canary"),
+            endpoint,
+        )
+        .unwrap()
+        .scope("canary")
+        .parameter("canary", "canary")
+    };
+    const CODES: (u16, &str) = (
+        200,
+        r#"{"device_code":"canary","user_code":"canary","verification_uri":"https://as.example/canary","interval":1,"expires_in":9}"#,
+    );
+    let refused = device(&[(400, r#"{"error":"canary","error_description":"canary"}"#)]);
+    note("DeviceAuthorization", debug(&refused));
+    let error = refused.start().await.unwrap_err();
+    note("DeviceError", debug(&error) + &chain(&error));
+    for end in [
+        &[CODES, (400, r#"{"error":"access_denied","error_description":"canary"}"#)][..],
+        &[CODES, (400, r#"{"error":"expired_token","error_description":"canary"}"#)],
+        &[CODES, (400, r#"{"error":"canary","error_description":"canary"}"#)],
+    ] {
+        let mut login = device(end).start().await.unwrap();
+        note("DeviceLogin", debug(&login));
+        tokio::time::pause();
+        let error = login.tokens().await.unwrap_err();
+        tokio::time::resume();
+        note("DeviceError", debug(&error) + &chain(&error));
+    }
 }
 
 /// The ready client, and what it answers with and fails with.

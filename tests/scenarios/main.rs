@@ -15,6 +15,7 @@ mod classification;
 mod clocks;
 mod closing;
 mod coalescing;
+mod device;
 mod discovery;
 mod dropped_calls;
 mod dropped_requests;
@@ -28,6 +29,7 @@ mod expiry;
 mod faulty_store;
 mod first_start;
 mod generations;
+mod grants;
 mod interplay;
 #[cfg(feature = "jwt")]
 mod jwt;

@@ -4,10 +4,7 @@ use super::{
     Grant,
     kind::{Fields, Sealed},
 };
-use crate::{
-    Audience, ClientAuthentication, Held, InvalidEndpoint, RefreshError,
-    source::token_endpoint::TokenEndpoint,
-};
+use crate::{Audience, ClientAuthentication, Held, InvalidEndpoint, RefreshError};
 
 /// Gets tokens for the client itself (RFC 6749 §4.4): no user, no login, no refresh token; see
 /// [`Grant`] for what it is made of.
@@ -43,8 +40,7 @@ impl<S> Grant<S, AsClient> {
         client: impl Into<ClientAuthentication>,
         service: S,
     ) -> Result<Self, InvalidEndpoint> {
-        let endpoint = TokenEndpoint::new(token_endpoint, false, client.into(), service)?;
-        Ok(Self::over(endpoint, AsClient))
+        Self::over(token_endpoint, false, client.into(), service, AsClient)
     }
 
     /// The same for endpoints over plain `http`, such as `http://127.0.0.1:8080/token`: whoever is on
@@ -58,23 +54,21 @@ impl<S> Grant<S, AsClient> {
         client: impl Into<ClientAuthentication>,
         service: S,
     ) -> Result<Self, InvalidEndpoint> {
-        let endpoint = TokenEndpoint::new(token_endpoint, true, client.into(), service)?;
-        Ok(Self::over(endpoint, AsClient))
+        Self::over(token_endpoint, true, client.into(), service, AsClient)
     }
 
-    /// A grant that asks where `issuer` says in its metadata; see
-    /// [`RefreshTokenGrant::discover`](crate::RefreshTokenGrant::discover).
+    /// A grant that asks where `issuer` says in its [metadata](Grant#discovery). This fetches nothing yet.
     ///
     /// # Errors
     ///
-    /// As for [`RefreshTokenGrant::discover`](crate::RefreshTokenGrant::discover).
+    /// [`InvalidEndpoint`] if the issuer is not an absolute `https` URI without user information, query
+    /// and fragment.
     pub fn discover(
         issuer: &str,
         client: impl Into<ClientAuthentication>,
         service: S,
     ) -> Result<Self, InvalidEndpoint> {
-        let endpoint = TokenEndpoint::discover(issuer, false, client.into(), service)?;
-        Ok(Self::over(endpoint, AsClient))
+        Self::discovering(issuer, false, client.into(), service, AsClient)
     }
 
     /// The same for an issuer, or endpoints, over plain `http`: whoever is on the path can read
@@ -88,8 +82,7 @@ impl<S> Grant<S, AsClient> {
         client: impl Into<ClientAuthentication>,
         service: S,
     ) -> Result<Self, InvalidEndpoint> {
-        let endpoint = TokenEndpoint::discover(issuer, true, client.into(), service)?;
-        Ok(Self::over(endpoint, AsClient))
+        Self::discovering(issuer, true, client.into(), service, AsClient)
     }
 }
 

@@ -4,10 +4,7 @@ use super::{
     Grant,
     kind::{Fields, Sealed},
 };
-use crate::{
-    Assertion, Audience, ClientAuthentication, Held, InvalidEndpoint, RefreshError,
-    source::token_endpoint::TokenEndpoint,
-};
+use crate::{Assertion, Audience, ClientAuthentication, Held, InvalidEndpoint, RefreshError};
 
 /// Gets tokens for an assertion (RFC 7523 §2.1), as service accounts do; see [`Grant`] for what it is
 /// made of.
@@ -40,9 +37,8 @@ impl<S> Grant<S, WithAssertion> {
         assertion: impl Into<Assertion>,
         service: S,
     ) -> Result<Self, InvalidEndpoint> {
-        let endpoint =
-            TokenEndpoint::new(token_endpoint, false, ClientAuthentication::anonymous(), service)?;
-        Ok(Self::over(endpoint, WithAssertion(assertion.into())))
+        let nobody = ClientAuthentication::anonymous();
+        Self::over(token_endpoint, false, nobody, service, WithAssertion(assertion.into()))
     }
 
     /// The same for endpoints over plain `http`, such as `http://127.0.0.1:8080/token`: whoever is on
@@ -56,25 +52,23 @@ impl<S> Grant<S, WithAssertion> {
         assertion: impl Into<Assertion>,
         service: S,
     ) -> Result<Self, InvalidEndpoint> {
-        let endpoint =
-            TokenEndpoint::new(token_endpoint, true, ClientAuthentication::anonymous(), service)?;
-        Ok(Self::over(endpoint, WithAssertion(assertion.into())))
+        let nobody = ClientAuthentication::anonymous();
+        Self::over(token_endpoint, true, nobody, service, WithAssertion(assertion.into()))
     }
 
-    /// A grant that asks where `issuer` says in its metadata; see
-    /// [`RefreshTokenGrant::discover`](crate::RefreshTokenGrant::discover).
+    /// A grant that asks where `issuer` says in its [metadata](Grant#discovery). This fetches nothing yet.
     ///
     /// # Errors
     ///
-    /// As for [`RefreshTokenGrant::discover`](crate::RefreshTokenGrant::discover).
+    /// [`InvalidEndpoint`] if the issuer is not an absolute `https` URI without user information, query
+    /// and fragment.
     pub fn discover(
         issuer: &str,
         assertion: impl Into<Assertion>,
         service: S,
     ) -> Result<Self, InvalidEndpoint> {
-        let endpoint =
-            TokenEndpoint::discover(issuer, false, ClientAuthentication::anonymous(), service)?;
-        Ok(Self::over(endpoint, WithAssertion(assertion.into())))
+        let nobody = ClientAuthentication::anonymous();
+        Self::discovering(issuer, false, nobody, service, WithAssertion(assertion.into()))
     }
 
     /// The same for an issuer, or endpoints, over plain `http`: whoever is on the path can read
@@ -88,9 +82,8 @@ impl<S> Grant<S, WithAssertion> {
         assertion: impl Into<Assertion>,
         service: S,
     ) -> Result<Self, InvalidEndpoint> {
-        let endpoint =
-            TokenEndpoint::discover(issuer, true, ClientAuthentication::anonymous(), service)?;
-        Ok(Self::over(endpoint, WithAssertion(assertion.into())))
+        let nobody = ClientAuthentication::anonymous();
+        Self::discovering(issuer, true, nobody, service, WithAssertion(assertion.into()))
     }
 
     /// The client that shows the assertion.

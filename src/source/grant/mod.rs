@@ -35,8 +35,8 @@ pub use self::{
     token_exchange::{Exchanging, SecurityToken, TokenExchange},
 };
 use super::{
-    Held, TokenSource,
-    token_endpoint::{Form, InvalidEndpoint, TokenEndpoint},
+    ClientAuthentication, Held, TokenSource,
+    token_endpoint::{Endpoints, Failed, Form, InvalidEndpoint, TokenEndpoint},
 };
 use crate::{BoxError, RefreshError, TokenSet};
 
@@ -60,6 +60,23 @@ use crate::{BoxError, RefreshError, TokenSet};
 /// No more than 1 MiB of an answer is read. Both bodies are zeroized once they are done with.
 ///
 /// Each parameter is sent once, `resource` and the `audience` of a token exchange excepted.
+///
+/// # Discovery
+///
+/// A grant made by `discover` knows its issuer alone, and asks where the issuer's metadata says (RFC 8414,
+/// OpenID Connect Discovery). The metadata is fetched with the first token request: from
+/// `/.well-known/oauth-authorization-server`, with the path of the issuer after it, or else from the
+/// issuer's own path with `/.well-known/openid-configuration` after that. It is kept for
+/// [an hour](Self::metadata_lifetime), used longer while no newer can be had, and fetched again, at most
+/// every 10 s, when nobody is at the token endpoint: no connection, 404, 405 or 410. A request that
+/// failed so is then sent to where the endpoint is now.
+///
+/// A document counts only if its `issuer` is the same, character by character. Its endpoints must be
+/// `https` too; they may be on other hosts. The revocation endpoint is taken from it, and for a client
+/// with a [certificate](ClientAuthentication::mtls) the endpoints that are meant for it (RFC 8705 §5).
+///
+/// Metadata that cannot be had spends nothing: transient, or misconfigured if it is of another issuer or
+/// of no use.
 #[derive(Clone)]
 pub struct Grant<S, K> {
     endpoint: TokenEndpoint<S>,
@@ -71,7 +88,27 @@ pub struct Grant<S, K> {
 }
 
 impl<S, K: Kind> Grant<S, K> {
-    fn over(mut endpoint: TokenEndpoint<S>, kind: K) -> Self {
+    fn over(
+        token_endpoint: &str,
+        plain: bool,
+        client: ClientAuthentication,
+        service: S,
+        kind: K,
+    ) -> Result<Self, InvalidEndpoint> {
+        Ok(Self::at(TokenEndpoint::new(token_endpoint, plain, client, service)?, kind))
+    }
+
+    fn discovering(
+        issuer: &str,
+        plain: bool,
+        client: ClientAuthentication,
+        service: S,
+        kind: K,
+    ) -> Result<Self, InvalidEndpoint> {
+        Ok(Self::at(TokenEndpoint::discover(issuer, plain, client, service)?, kind))
+    }
+
+    fn at(mut endpoint: TokenEndpoint<S>, kind: K) -> Self {
         endpoint.require(K::REQUIRED_MEMBER);
         Self {
             endpoint,
@@ -160,7 +197,7 @@ impl<S, K: Kind> Grant<S, K> {
     /// Whose tokens these are, as [`TokenSource::issuer`] reports it: the issuer identifier of the
     /// authorization server (RFC 8414 §2), for which assertions are signed too.
     ///
-    /// Default: the discovered issuer, or the token endpoint's origin, such as
+    /// Default: the [discovered](Self#discovery) issuer, or the token endpoint's origin, such as
     /// `https://login.example.com`.
     #[must_use]
     pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
@@ -168,7 +205,7 @@ impl<S, K: Kind> Grant<S, K> {
         self
     }
 
-    /// How long a discovered issuer's metadata is taken for true.
+    /// How long a [discovered](Self#discovery) issuer's metadata is taken for true.
     ///
     /// Default: 1 h.
     #[must_use]
@@ -180,8 +217,8 @@ impl<S, K: Kind> Grant<S, K> {
     /// Where tokens are revoked (RFC 7009): the refresh token, or the access token of a set without
     /// one. The same service reaches it.
     ///
-    /// Default: where the discovered issuer says, and otherwise nowhere: tokens that are no longer used
-    /// live on until they expire.
+    /// Default: where the [discovered](Self#discovery) issuer says, and otherwise nowhere: tokens that
+    /// are no longer used live on until they expire.
     ///
     /// # Errors
     ///
@@ -202,21 +239,14 @@ where
     K: Kind,
 {
     async fn refresh(&self, held: Held) -> Result<TokenSet, RefreshError> {
-        let own = self.kind.fields(&held, &self.endpoint.audience().await?).await?;
-        let scope = match held.scope() {
-            Some(granted) if K::SPENDS_REFRESH_TOKEN => within(&self.scope, granted),
-            Some(_) | None => Cow::Borrowed(self.scope.as_str()),
-        };
-        let form = Form::new().field("grant_type", K::GRANT_TYPE);
-        let form = own.iter().fold(form, |form, (name, value)| form.field(name, value));
-        let form = form.field("scope", &scope);
-        let form = self.audiences.iter().fold(form, |form, it| form.repeated("audience", it));
-        let form = self.resources.iter().fold(form, |form, it| form.repeated("resource", it));
-        // Last, because the first of a name counts.
-        let others = self.parameters.iter().filter(|(name, _)| name != "scope");
-        let form = others.fold(form, |form, (name, value)| form.field(name, value));
-        let tokens = self.endpoint.request_tokens(form).await?;
-        Ok(if K::SPENDS_REFRESH_TOKEN { tokens } else { tokens.without_refresh_token() })
+        let at = self.endpoint.endpoints().await?;
+        match self.attempt(&at, &held).await {
+            Err(Failed { gone: true, error }) => match self.endpoint.moved(&at).await {
+                Some(now) => self.attempt(&now, &held).await.map_err(|failed| failed.error),
+                None => Err(error),
+            },
+            attempt => attempt.map_err(|failed| failed.error),
+        }
     }
 
     async fn revoke(&self, tokens: TokenSet) -> Result<(), RefreshError> {
@@ -229,6 +259,35 @@ where
 
     fn issuer(&self) -> Option<String> {
         Some(self.endpoint.issuer().to_owned())
+    }
+}
+
+impl<S, B, K> Grant<S, K>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: Body + Send + 'static,
+    B::Error: Into<BoxError>,
+    K: Kind,
+{
+    async fn attempt(&self, at: &Endpoints, held: &Held) -> Result<TokenSet, Failed> {
+        let unsent = |error| Failed { error, gone: false };
+        let own = self.kind.fields(held, &self.endpoint.audience(at)).await.map_err(unsent)?;
+        let scope = match held.scope() {
+            Some(granted) if K::SPENDS_REFRESH_TOKEN => within(&self.scope, granted),
+            Some(_) | None => Cow::Borrowed(self.scope.as_str()),
+        };
+        let form = Form::new().field("grant_type", K::GRANT_TYPE);
+        let form = own.iter().fold(form, |form, (name, value)| form.field(name, value));
+        let form = form.field("scope", &scope);
+        let form = self.audiences.iter().fold(form, |form, it| form.repeated("audience", it));
+        let form = self.resources.iter().fold(form, |form, it| form.repeated("resource", it));
+        // Last, because the first of a name counts.
+        let others = self.parameters.iter().filter(|(name, _)| name != "scope");
+        let form = others.fold(form, |form, (name, value)| form.field(name, value));
+        let tokens = self.endpoint.request_tokens(at, form).await?;
+        Ok(if K::SPENDS_REFRESH_TOKEN { tokens } else { tokens.without_refresh_token() })
     }
 }
 

@@ -6,10 +6,7 @@ use super::{
     Grant,
     kind::{Fields, Sealed},
 };
-use crate::{
-    Audience, ClientAuthentication, Held, InvalidEndpoint, RefreshError, error::Kind,
-    source::token_endpoint::TokenEndpoint,
-};
+use crate::{Audience, ClientAuthentication, Held, InvalidEndpoint, RefreshError, error::Kind};
 
 /// Spends a refresh token at a token endpoint (RFC 6749 §6); see [`Grant`] for what it is made of.
 ///
@@ -45,8 +42,7 @@ impl<S> Grant<S, WithRefreshToken> {
         client: impl Into<ClientAuthentication>,
         service: S,
     ) -> Result<Self, InvalidEndpoint> {
-        let endpoint = TokenEndpoint::new(token_endpoint, false, client.into(), service)?;
-        Ok(Self::over(endpoint, WithRefreshToken))
+        Self::over(token_endpoint, false, client.into(), service, WithRefreshToken)
     }
 
     /// The same for endpoints over plain `http`, such as `http://127.0.0.1:8080/token`: whoever is on
@@ -60,22 +56,10 @@ impl<S> Grant<S, WithRefreshToken> {
         client: impl Into<ClientAuthentication>,
         service: S,
     ) -> Result<Self, InvalidEndpoint> {
-        let endpoint = TokenEndpoint::new(token_endpoint, true, client.into(), service)?;
-        Ok(Self::over(endpoint, WithRefreshToken))
+        Self::over(token_endpoint, true, client.into(), service, WithRefreshToken)
     }
 
-    /// A grant that asks where `issuer` says in its metadata (RFC 8414, OpenID Connect Discovery). This
-    /// fetches nothing yet.
-    ///
-    /// The metadata is fetched with the first token request, from the issuer's
-    /// `/.well-known/oauth-authorization-server`, or else from its `/.well-known/openid-configuration`.
-    /// It is kept for [an hour](Self::metadata_lifetime), used longer while no newer can be had, and
-    /// fetched again, at most every 10 s, when the token endpoint is gone: it cannot be reached, or
-    /// answers 404, 405 or 410.
-    ///
-    /// What it says counts only if its `issuer` is the same, character by character. The endpoints may
-    /// be on other hosts. The revocation endpoint is taken from it too, and for a
-    /// [client with a certificate](ClientAuthentication::mtls) the endpoints that are meant for it.
+    /// A grant that asks where `issuer` says in its [metadata](Grant#discovery). This fetches nothing yet.
     ///
     /// # Errors
     ///
@@ -86,8 +70,7 @@ impl<S> Grant<S, WithRefreshToken> {
         client: impl Into<ClientAuthentication>,
         service: S,
     ) -> Result<Self, InvalidEndpoint> {
-        let endpoint = TokenEndpoint::discover(issuer, false, client.into(), service)?;
-        Ok(Self::over(endpoint, WithRefreshToken))
+        Self::discovering(issuer, false, client.into(), service, WithRefreshToken)
     }
 
     /// The same for an issuer, or endpoints, over plain `http`: whoever is on the path can read
@@ -101,8 +84,7 @@ impl<S> Grant<S, WithRefreshToken> {
         client: impl Into<ClientAuthentication>,
         service: S,
     ) -> Result<Self, InvalidEndpoint> {
-        let endpoint = TokenEndpoint::discover(issuer, true, client.into(), service)?;
-        Ok(Self::over(endpoint, WithRefreshToken))
+        Self::discovering(issuer, true, client.into(), service, WithRefreshToken)
     }
 }
 

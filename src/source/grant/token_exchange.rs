@@ -9,8 +9,7 @@ use super::{
     kind::{Fields, Sealed},
 };
 use crate::{
-    Audience, ClientAuthentication, Held, InvalidEndpoint, RefreshError,
-    source::{fetch::Fetch, token_endpoint::TokenEndpoint},
+    Audience, ClientAuthentication, Held, InvalidEndpoint, RefreshError, source::fetch::Fetch,
 };
 
 /// Gets tokens for a token that somebody else issued (RFC 8693); see [`Grant`] for what it is made of.
@@ -55,9 +54,8 @@ impl<S> Grant<S, Exchanging> {
         subject: SecurityToken,
         service: S,
     ) -> Result<Self, InvalidEndpoint> {
-        let endpoint =
-            TokenEndpoint::new(token_endpoint, false, ClientAuthentication::anonymous(), service)?;
-        Ok(Self::over(endpoint, Exchanging::of(subject)))
+        let nobody = ClientAuthentication::anonymous();
+        Self::over(token_endpoint, false, nobody, service, Exchanging::of(subject))
     }
 
     /// The same for endpoints over plain `http`, such as `http://127.0.0.1:8080/token`: whoever is on
@@ -71,25 +69,23 @@ impl<S> Grant<S, Exchanging> {
         subject: SecurityToken,
         service: S,
     ) -> Result<Self, InvalidEndpoint> {
-        let endpoint =
-            TokenEndpoint::new(token_endpoint, true, ClientAuthentication::anonymous(), service)?;
-        Ok(Self::over(endpoint, Exchanging::of(subject)))
+        let nobody = ClientAuthentication::anonymous();
+        Self::over(token_endpoint, true, nobody, service, Exchanging::of(subject))
     }
 
-    /// A grant that asks where `issuer` says in its metadata; see
-    /// [`RefreshTokenGrant::discover`](crate::RefreshTokenGrant::discover).
+    /// A grant that asks where `issuer` says in its [metadata](Grant#discovery). This fetches nothing yet.
     ///
     /// # Errors
     ///
-    /// As for [`RefreshTokenGrant::discover`](crate::RefreshTokenGrant::discover).
+    /// [`InvalidEndpoint`] if the issuer is not an absolute `https` URI without user information, query
+    /// and fragment.
     pub fn discover(
         issuer: &str,
         subject: SecurityToken,
         service: S,
     ) -> Result<Self, InvalidEndpoint> {
-        let endpoint =
-            TokenEndpoint::discover(issuer, false, ClientAuthentication::anonymous(), service)?;
-        Ok(Self::over(endpoint, Exchanging::of(subject)))
+        let nobody = ClientAuthentication::anonymous();
+        Self::discovering(issuer, false, nobody, service, Exchanging::of(subject))
     }
 
     /// The same for an issuer, or endpoints, over plain `http`: whoever is on the path can read
@@ -103,9 +99,8 @@ impl<S> Grant<S, Exchanging> {
         subject: SecurityToken,
         service: S,
     ) -> Result<Self, InvalidEndpoint> {
-        let endpoint =
-            TokenEndpoint::discover(issuer, true, ClientAuthentication::anonymous(), service)?;
-        Ok(Self::over(endpoint, Exchanging::of(subject)))
+        let nobody = ClientAuthentication::anonymous();
+        Self::discovering(issuer, true, nobody, service, Exchanging::of(subject))
     }
 
     /// The client that asks for the exchange.

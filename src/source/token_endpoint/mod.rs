@@ -4,6 +4,7 @@
 
 mod address;
 mod answer;
+mod device;
 mod discovery;
 mod form;
 mod outcome;
@@ -25,12 +26,10 @@ use tower::{Service, ServiceExt};
 pub use self::address::InvalidEndpoint;
 pub(crate) use self::form::Form;
 use self::{
-    address::Address,
-    answer::Answer,
-    discovery::{Discovery, Endpoints},
-    outcome::Expected,
+    address::Address, answer::Answer, discovery::Discovery, outcome::Expected,
     transport::TransportError,
 };
+pub(crate) use self::{device::DeviceCodes, discovery::Endpoints};
 use super::{ClientAuthentication, assertion::Audience};
 use crate::{BoxError, Clock, RefreshError, TokenSet, error::Kind};
 
@@ -55,6 +54,13 @@ pub(crate) struct TokenEndpoint<S> {
 enum Whereabouts {
     Named(Arc<Endpoints>),
     Discovered(Arc<Discovery>),
+}
+
+/// How a request for tokens failed.
+pub(crate) struct Failed {
+    pub(crate) error: RefreshError,
+    /// Nobody was there who could have given any, so that another address may help.
+    pub(crate) gone: bool,
 }
 
 type NotSent = Arc<dyn Fn(&BoxError) -> bool + Send + Sync>;
@@ -128,6 +134,16 @@ impl<S> TokenEndpoint<S> {
         Ok(())
     }
 
+    /// The device authorization endpoint of one that was not discovered.
+    pub(crate) fn set_device(&mut self, address: &str) -> Result<(), InvalidEndpoint> {
+        let device = Address::parse(address, self.plain)?;
+        if let Whereabouts::Named(endpoints) = &mut self.whereabouts {
+            let token = endpoints.token.clone();
+            *endpoints = Arc::new(Endpoints { token, revocation: None, device: Some(Ok(device)) });
+        }
+        Ok(())
+    }
+
     pub(crate) fn add_verdict(&mut self, code: Cow<'static, str>) {
         self.verdicts.push(code);
     }
@@ -161,9 +177,9 @@ impl<S> TokenEndpoint<S> {
         }
     }
 
-    fn audience_at(&self, endpoints: &Endpoints) -> Audience {
-        let token_endpoint = endpoints.token.uri.to_string();
-        Audience { issuer: self.issuer.clone(), token_endpoint }
+    /// For whom an assertion is.
+    pub(crate) fn audience(&self, at: &Endpoints) -> Audience {
+        Audience { issuer: self.issuer.clone(), token_endpoint: at.token.uri.to_string() }
     }
 
     /// What an error of the service's call means. The server may have got the request all the same.
@@ -192,53 +208,55 @@ where
     B: Body + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    pub(crate) async fn request_tokens(&self, form: Form<'_>) -> Result<TokenSet, RefreshError> {
-        let endpoints = self.endpoints().await?;
-        let (tokens, gone) = self.request_tokens_at(&endpoints, form.clone()).await;
-        if gone
-            && let Whereabouts::Discovered(discovery) = &self.whereabouts
-            && let Some(moved) = discovery.moved(&endpoints, &self.service).await
-        {
-            return self.request_tokens_at(&moved, form).await.0;
-        }
-        tokens
-    }
-
-    /// The new tokens, and whether there was nobody there who could have given them.
-    async fn request_tokens_at(
+    pub(crate) async fn request_tokens(
         &self,
-        endpoints: &Endpoints,
+        at: &Endpoints,
         form: Form<'_>,
-    ) -> (Result<TokenSet, RefreshError>, bool) {
-        let answer = match self.post(&endpoints.token, endpoints, form).await {
+    ) -> Result<TokenSet, Failed> {
+        let answer = match self.post(&at.token, at, form).await {
             Ok(answer) => answer,
-            Err(error) => {
-                let unreached = error.kind() == Kind::Transient;
-                return (Err(error), unreached);
-            }
+            Err(error) => return Err(Failed { gone: error.kind() == Kind::Transient, error }),
         };
         let expected = Expected { verdicts: &self.verdicts, member: self.required };
-        let tokens = outcome::tokens(&answer, expected, Clock::system().now().wall);
-        let gone = matches!(
-            answer.status,
-            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::GONE
-        );
-        // A code is the word of a token endpoint.
-        let nobody =
-            |error: &RefreshError| error.is_misconfigured() && error.oauth_code().is_none();
-        let gone = gone && tokens.as_ref().is_err_and(nobody);
-        (tokens, gone)
+        outcome::tokens(&answer, expected, Clock::system().now().wall).map_err(|error| {
+            let gone = matches!(
+                answer.status,
+                StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::GONE
+            );
+            // A code is the word of a token endpoint.
+            let nobody = error.is_misconfigured() && error.oauth_code().is_none();
+            Failed { gone: gone && nobody, error }
+        })
     }
 
-    /// For whom an assertion is.
-    pub(crate) async fn audience(&self) -> Result<Audience, RefreshError> {
-        Ok(self.audience_at(&*self.endpoints().await?))
+    /// Codes for a device and its user (RFC 8628 §3.1).
+    pub(crate) async fn request_device_codes(
+        &self,
+        form: Form<'_>,
+    ) -> Result<DeviceCodes, RefreshError> {
+        let at = self.endpoints().await?;
+        let address = match &at.device {
+            Some(Ok(address)) => address,
+            Some(Err(flaw)) => return Err(RefreshError::misconfigured().with_source(*flaw)),
+            None => return Err(RefreshError::misconfigured().with_source(device::NoEndpoint)),
+        };
+        let answer = self.post(address, &at, form).await?;
+        device::codes(&answer, self.plain, Clock::system().now().wall)
     }
 
-    async fn endpoints(&self) -> Result<Arc<Endpoints>, RefreshError> {
+    /// Where to ask: as the program said, or as the issuer does.
+    pub(crate) async fn endpoints(&self) -> Result<Arc<Endpoints>, RefreshError> {
         match &self.whereabouts {
             Whereabouts::Named(endpoints) => Ok(endpoints.clone()),
             Whereabouts::Discovered(discovery) => discovery.endpoints(&self.service).await,
+        }
+    }
+
+    /// Where to ask instead, if the issuer has moved its token endpoint.
+    pub(crate) async fn moved(&self, before: &Endpoints) -> Option<Arc<Endpoints>> {
+        match &self.whereabouts {
+            Whereabouts::Named(_) => None,
+            Whereabouts::Discovered(discovery) => discovery.moved(before, &self.service).await,
         }
     }
 
@@ -253,7 +271,7 @@ where
             // Nothing was handed over yet, so nothing can have been spent.
             return Err(transport::unspent(&error.into()));
         }
-        let shown = self.client.show(&self.audience_at(endpoints)).await?;
+        let shown = self.client.show(&self.audience(endpoints)).await?;
         let form = form.without(&ClientAuthentication::PARAMETERS);
         let form = shown.fields.iter().fold(form, |form, (name, value)| form.field(name, value));
         let mut request = Request::new(Full::new(form.encode()));

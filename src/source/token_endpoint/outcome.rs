@@ -115,7 +115,7 @@ fn unusable() -> RefreshError {
     RefreshError::misconfigured().after_ambiguity(true)
 }
 
-fn failure(
+pub(super) fn failure(
     answer: &Answer,
     code: Option<&str>,
     verdicts: &[Cow<'static, str>],

@@ -33,11 +33,16 @@ impl<'a> Members<'a> {
         Self::parse(self.0.get(name)?.get().as_bytes())
     }
 
-    /// `expires_in`: some servers write a fraction or a string. What is no lifetime is unknown.
+    /// `expires_in`. What is no lifetime is unknown.
     pub(super) fn lifetime(&self) -> Option<Duration> {
-        let seconds: f64 = match self.text("expires_in") {
+        self.seconds("expires_in")
+    }
+
+    /// So many seconds: some servers write a fraction or a string.
+    pub(super) fn seconds(&self, name: &str) -> Option<Duration> {
+        let seconds: f64 = match self.text(name) {
             Some(text) => text.trim().parse().ok()?,
-            None => self.0.get("expires_in")?.get().parse().ok()?,
+            None => self.0.get(name)?.get().parse().ok()?,
         };
         Duration::try_from_secs_f64(seconds).ok().filter(|lifetime| *lifetime <= LONGEST_LIFETIME)
     }

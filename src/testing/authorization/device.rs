@@ -171,8 +171,11 @@ impl AuthorizationServer {
         if let Some(refusal) = unfit(&request) {
             return Ok(refusal);
         }
-        let now = self.0.clock.now().mono;
+        let (wall, now) = (self.now(), self.0.clock.now().mono);
         let mut state = self.state();
+        if let Some(refusal) = state.refuses(&request, wall) {
+            return Ok(refusal);
+        }
         let State { devices, settings, .. } = &mut *state;
         let (device_code, user_code) = devices.begin(now);
         let address = format!("{}/activate", settings.issuer);

@@ -13,6 +13,7 @@ use tower::Service;
 
 use super::{
     AuthorizationServer, Settings, State, TokenRequest,
+    clients::{JWT_BEARER, TOKEN_EXCHANGE},
     device::DEVICE_CODE,
     ledger::{Denied, Granted, Ledger, Minted, Spent},
 };
@@ -24,6 +25,9 @@ use crate::{
         jwt::Millis,
     },
 };
+
+/// RFC 8693 §3.
+const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
 /// No form is longer.
 const LIMIT: usize = 64 * 1024;
@@ -88,6 +92,9 @@ impl AuthorizationServer {
         }
         let now = self.now();
         let mut state = self.state();
+        if let Some(refusal) = state.refuses(request, now) {
+            return refusal;
+        }
         let scope = match request.parameter("scope") {
             Some(asked) if !covers(&state.settings.scope, asked) => {
                 return error(StatusCode::BAD_REQUEST, "invalid_scope", "more than was granted");
@@ -104,17 +111,37 @@ impl AuthorizationServer {
                 Ok(granted) => Ok(granted),
                 Err(refusal) => return refusal.answer(),
             },
-            Some("client_credentials") => Ok(self.client_credentials(&mut state, request, now)),
+            Some("client_credentials") => {
+                let client = request.parameter("client_id").unwrap_or("client");
+                Ok(self.grant_alone(&mut state, client, now))
+            }
+            Some(JWT_BEARER) => {
+                let assertion = request.parameter("assertion").unwrap_or_default();
+                if !state.believes(assertion, now) {
+                    return error(StatusCode::BAD_REQUEST, "invalid_grant", "nobody believes it");
+                }
+                Ok(self.grant_alone(&mut state, "account", now))
+            }
+            Some(TOKEN_EXCHANGE) => {
+                let subject = request.parameter("subject_token").unwrap_or_default();
+                let typed = request.parameter("subject_token_type") == Some(ACCESS_TOKEN);
+                if !typed || self.verify_in(&state, subject, false, now).is_err() {
+                    return invalid_request("no access token of this server to exchange");
+                }
+                Ok(self.grant_alone(&mut state, "user", now))
+            }
             Some(_) => {
-                let code = "unsupported_grant_type";
-                return error(StatusCode::BAD_REQUEST, code, "refresh_token, client_credentials");
+                return error(StatusCode::BAD_REQUEST, "unsupported_grant_type", "no such grant");
             }
             None => return invalid_request("no grant_type"),
         };
         match granted {
             Ok(granted) => {
                 state.counts.refreshes += 1;
-                tokens(granted, &scope, now, &state.settings.omit)
+                // RFC 8693 §2.2.1.
+                let exchanged = request.parameter("grant_type") == Some(TOKEN_EXCHANGE);
+                let issued = exchanged.then_some(ACCESS_TOKEN);
+                tokens(granted, &scope, now, issued, &state.settings.omit)
             }
             Err(denied) => {
                 let why = match denied {
@@ -147,15 +174,10 @@ impl AuthorizationServer {
         }
     }
 
-    fn client_credentials(
-        &self,
-        state: &mut State,
-        request: &TokenRequest,
-        now: Millis,
-    ) -> Granted {
+    /// An access token without a refresh token.
+    fn grant_alone(&self, state: &mut State, subject: &str, now: Millis) -> Granted {
         let State { ledger, settings, .. } = state;
-        let client = request.parameter("client_id").unwrap_or("client");
-        let access = self.mint_for_answer(ledger, settings, client, now);
+        let access = self.mint_for_answer(ledger, settings, subject, now);
         ledger.grant(access)
     }
 
@@ -181,6 +203,10 @@ impl AuthorizationServer {
     {
         let request = read(request).await?;
         if let Some(refusal) = unfit(&request) {
+            return Ok(refusal);
+        }
+        let now = self.now();
+        if let Some(refusal) = self.state().refuses(&request, now) {
             return Ok(refusal);
         }
         let Some(token) = request.parameter("token") else {
@@ -209,11 +235,7 @@ pub(super) fn unfit(request: &TokenRequest) -> Option<Response<ResponseBody>> {
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
         return Some(response);
     }
-    if let Some(flaw) = request.flaw() {
-        return Some(invalid_request(flaw));
-    }
-    let anonymous = !request.names_client();
-    anonymous.then(|| error(StatusCode::UNAUTHORIZED, "invalid_client", "no client is named"))
+    request.flaw().map(invalid_request)
 }
 
 fn covers(granted: &str, asked: &str) -> bool {
@@ -221,7 +243,13 @@ fn covers(granted: &str, asked: &str) -> bool {
 }
 
 /// RFC 6749 §5.1.
-fn tokens(granted: Granted, scope: &str, now: Millis, omit: &[&str]) -> Response<ResponseBody> {
+fn tokens(
+    granted: Granted,
+    scope: &str,
+    now: Millis,
+    issued_type: Option<&str>,
+    omit: &[&str],
+) -> Response<ResponseBody> {
     let Granted { access, refresh } = granted;
     let left = access.expiry.since(now);
     let expires_in = match left.subsec_millis() {
@@ -236,6 +264,9 @@ fn tokens(granted: Granted, scope: &str, now: Millis, omit: &[&str]) -> Response
         members.insert("refresh_token".into(), refresh.into());
     }
     members.insert("scope".into(), scope.into());
+    if let Some(issued_type) = issued_type {
+        members.insert("issued_token_type".into(), issued_type.into());
+    }
     members.retain(|name, _| !omit.contains(&name.as_str()));
     json_answer(StatusCode::OK, members)
 }

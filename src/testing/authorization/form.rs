@@ -52,8 +52,10 @@ impl TokenRequest {
         if !essence.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded") {
             return Some("the body is not a form");
         }
+        // RFC 8707 §2, RFC 8693 §2.1.
+        let several = |name: &str| matches!(name, "resource" | "audience");
         let repeated = |(index, (name, _)): (usize, &(String, String))| {
-            self.form[..index].iter().any(|(earlier, _)| earlier == name)
+            !several(name) && self.form[..index].iter().any(|(earlier, _)| earlier == name)
         };
         self.form.iter().enumerate().any(repeated).then_some("a parameter comes more than once")
     }

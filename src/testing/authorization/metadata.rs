@@ -3,7 +3,12 @@
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::{AuthorizationServer, device::DEVICE_CODE, endpoint::json_answer};
+use super::{
+    AuthorizationServer,
+    clients::{JWT_BEARER, TOKEN_EXCHANGE},
+    device::DEVICE_CODE,
+    endpoint::json_answer,
+};
 use crate::testing::ResponseBody;
 
 impl AuthorizationServer {
@@ -17,9 +22,19 @@ impl AuthorizationServer {
             ("token_endpoint", beneath(&state.settings.token_name)),
             ("revocation_endpoint", beneath("revoke")),
             ("device_authorization_endpoint", beneath("device")),
-            ("grant_types_supported", json!(["refresh_token", "client_credentials", DEVICE_CODE])),
+            ("grant_types_supported", {
+                json!([
+                    "refresh_token",
+                    "client_credentials",
+                    DEVICE_CODE,
+                    JWT_BEARER,
+                    TOKEN_EXCHANGE
+                ])
+            }),
             ("response_types_supported", json!([])),
-            ("token_endpoint_auth_methods_supported", json!(["none", "client_secret_basic"])),
+            ("token_endpoint_auth_methods_supported", {
+                json!(["none", "client_secret_basic", "client_secret_post", "private_key_jwt"])
+            }),
         ];
         json_answer(
             StatusCode::OK,

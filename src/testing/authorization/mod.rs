@@ -1,5 +1,6 @@
 //! An authorization server that a test holds in its hand.
 
+mod clients;
 mod device;
 mod endpoint;
 mod form;
@@ -34,9 +35,9 @@ use crate::{
 /// (RFC 7009), access tokens that are signed JWTs, refresh tokens that rotate.
 ///
 /// It is a [`tower::Service`] in memory, and a server on a socket by [`serve`](Self::serve); both at
-/// once if need be. Its endpoints are `/token`, for the grants `refresh_token`, device code
-/// and `client_credentials`, and `/revoke`. Clients are not registered: any `client_id` and any `Basic`
-/// credentials will do, but one of them must be there. Devices are authorized at `/device` (RFC 8628),
+/// once if need be. Its endpoints are `/token`, for the grants `refresh_token`, device code,
+/// `client_credentials`, JWT bearer and token exchange, and `/revoke`. Until a client is
+/// [registered](Self::client_secret), any `client_id` and any `Basic` credentials will do. Devices are authorized at `/device` (RFC 8628),
 /// and [approved](Self::approve_device) by the test; metadata (RFC 8414) is at the well-known addresses.
 ///
 /// **Strict** unless [`grace`](Self::grace) is given: a refresh token that comes a second time is
@@ -391,7 +392,16 @@ impl AuthorizationServer {
 
     pub(super) fn verify(&self, token: &str, newest_only: bool) -> Result<(), Refused> {
         let now = self.now();
-        let state = self.state();
+        self.verify_in(&self.state(), token, newest_only, now)
+    }
+
+    fn verify_in(
+        &self,
+        state: &State,
+        token: &str,
+        newest_only: bool,
+        now: Millis,
+    ) -> Result<(), Refused> {
         let verified = self.0.key.verify(token, &state.settings.issuer).ok_or(Refused::Foreign)?;
         if now >= verified.expiry {
             return Err(Refused::Expired);

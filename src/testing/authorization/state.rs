@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     TokenRequest,
+    clients::Clients,
     device::Devices,
     ledger::{Ledger, Rules},
 };
@@ -11,6 +12,7 @@ use super::{
 #[derive(Default)]
 pub(super) struct State {
     pub(super) ledger: Ledger,
+    pub(super) clients: Clients,
     pub(super) devices: Devices,
     pub(super) settings: Settings,
     pub(super) counts: Counts,

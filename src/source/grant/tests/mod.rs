@@ -1,4 +1,5 @@
 mod kinds;
+mod table;
 
 use std::{
     convert::Infallible,

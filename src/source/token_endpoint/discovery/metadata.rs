@@ -8,7 +8,7 @@ use super::super::{
 };
 
 /// Where one authorization server is asked.
-pub(in super::super) struct Endpoints {
+pub(crate) struct Endpoints {
     pub(in super::super) token: Address,
     /// What is there and cannot be used is an error for who needs it, and for nobody else.
     pub(in super::super) revocation: Option<Result<Address, InvalidEndpoint>>,

@@ -24,7 +24,7 @@ use http_body_util::Full;
 use tower::Service;
 
 use self::issuer::Issuer;
-pub(super) use self::metadata::Endpoints;
+pub(crate) use self::metadata::Endpoints;
 use super::address::InvalidEndpoint;
 use crate::{
     BoxError, Clock, RefreshError,
