@@ -80,6 +80,8 @@ pub(crate) enum Kind {
     Store,
     /// `AuthLayer` had nothing to attach, so nothing was sent.
     Unattached,
+    /// The request has no room for one more header field.
+    Overfull,
 }
 
 impl RefreshError {
@@ -288,6 +290,7 @@ impl Kind {
             Self::Panicked => "the token source panicked; see the panic's own message",
             Self::Abandoned => "the runtime dropped the refresh; try again on one that lives",
             Self::Store => "the token store cannot be used; nothing was sent, try again later",
+            Self::Overfull => "the request has more header fields than a map can hold; send fewer",
             Self::Unattached => {
                 "there is no valid access token to attach; wait for `Session::token` first"
             }

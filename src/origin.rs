@@ -96,12 +96,18 @@ impl Origins {
     #[must_use]
     #[inline]
     pub fn contain(&self, uri: &Uri) -> bool {
+        self.have(uri)
+    }
+
+    /// In every request's way, twice.
+    #[inline(always)]
+    pub(crate) fn have(&self, uri: &Uri) -> bool {
         let Some(authority) = uri.authority() else {
             return self.assumed && uri.scheme().is_none();
         };
-        let secure = match uri.scheme() {
-            Some(scheme) if *scheme == Scheme::HTTPS => true,
-            Some(scheme) if *scheme == Scheme::HTTP => false,
+        let secure = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
             _ => return false,
         };
         // Nearly every URI is spelled as the origin was: one comparison, and no port to parse.

@@ -1,6 +1,8 @@
 //! Where the header's value comes from: a session, or a closure.
 
-use http::{HeaderValue, Method, Request, header};
+use std::mem;
+
+use http::{HeaderMap, HeaderValue, Method, Request, header};
 
 use super::bearer;
 use crate::{
@@ -34,31 +36,51 @@ impl Attached {
     pub(crate) fn to<B>(
         request: &mut Request<B>,
         session: Option<SessionId>,
-        credential: impl FnOnce() -> Option<HeaderValue>,
+        credential: Option<HeaderValue>,
     ) -> Self {
-        match request.headers_mut().entry(header::AUTHORIZATION) {
-            header::Entry::Vacant(entry) => match credential() {
-                Some(credential) => {
-                    entry.insert(credential);
-                    Self::Yes
-                }
-                None => Self::Missing(RefreshError::new(Kind::Unattached)),
-            },
-            // By a layer of the same session above, and not by the caller.
-            header::Entry::Occupied(entry)
-                if session.is_some() && credential().as_ref() == Some(entry.get()) =>
-            {
-                Self::Yes
-            }
-            header::Entry::Occupied(_) => Self::No(session),
+        let headers = request.headers_mut();
+        let Some(credential) = credential else { return Self::missing(headers, session) };
+        // Where each name has one value, what an insertion replaces can be put back as it was, so one
+        // look-up does for a request that has none.
+        if headers.len() != headers.keys_len() && headers.contains_key(header::AUTHORIZATION) {
+            return Self::occupied(headers, session, &credential);
         }
+        match headers.try_insert(header::AUTHORIZATION, credential) {
+            Ok(None) => Self::Yes,
+            Ok(Some(theirs)) => Self::put_back(headers, theirs, session),
+            Err(_) => Self::Missing(RefreshError::new(Kind::Overfull)),
+        }
+    }
+
+    #[cold]
+    fn missing(headers: &HeaderMap, session: Option<SessionId>) -> Self {
+        if headers.contains_key(header::AUTHORIZATION) {
+            return Self::No(session);
+        }
+        Self::Missing(RefreshError::new(Kind::Unattached))
+    }
+
+    #[cold]
+    fn put_back(headers: &mut HeaderMap, theirs: HeaderValue, session: Option<SessionId>) -> Self {
+        let Some(value) = headers.get_mut(header::AUTHORIZATION) else { return Self::No(session) };
+        let ours = mem::replace(value, theirs);
+        Self::occupied(headers, session, &ours)
+    }
+
+    /// A value that equals ours was set by a layer of the same session above, and not by the caller.
+    #[cold]
+    fn occupied(headers: &HeaderMap, session: Option<SessionId>, ours: &HeaderValue) -> Self {
+        if session.is_some() && headers.get(header::AUTHORIZATION) == Some(ours) {
+            return Self::Yes;
+        }
+        Self::No(session)
     }
 }
 
 /// Whether a request may carry a credential for these origins at all.
 #[inline]
 pub(crate) fn may_carry<B>(request: &Request<B>, origins: &Origins) -> bool {
-    origins.contain(request.uri())
+    origins.have(request.uri())
         && request.method() != Method::CONNECT
         && request.extensions().get::<NoAuth>().is_none()
 }
@@ -92,10 +114,13 @@ where
     F: Fn() -> Option<AccessToken>,
 {
     fn attach<B>(&self, request: &mut Request<B>) -> Attached {
-        if !may_carry(request, &self.origins) {
+        // The closure is the program's: it is not called in vain.
+        if !may_carry(request, &self.origins)
+            || request.headers().contains_key(header::AUTHORIZATION)
+        {
             return Attached::No(None);
         }
-        Attached::to(request, None, || Some(bearer(&(self.token)()?)))
+        Attached::to(request, None, (self.token)().map(|token| bearer(&token)))
     }
 }
 

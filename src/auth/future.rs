@@ -53,7 +53,7 @@ where
 {
     type Output = Result<Response<R>, BoxError>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
             StateProj::Attached { future } => future.poll(cx).map_err(Into::into),

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use http::{HeaderMap, StatusCode};
 
 use super::{Classify, ResponseHead, Verdict};
@@ -37,14 +39,15 @@ use crate::challenge::Challenge;
 #[derive(Clone, Debug)]
 pub struct BearerClassifier {
     bare_401: bool,
-    also: Vec<StatusCode>,
+    /// Shared, since each request has a clone: `None` where there is nothing to share.
+    also: Option<Arc<[StatusCode]>>,
 }
 
 impl BearerClassifier {
     /// The classifier of the table above.
     #[must_use]
     pub fn new() -> Self {
-        Self { bare_401: true, also: Vec::new() }
+        Self { bare_401: true, also: None }
     }
 
     /// Whether a 401 without any challenge that can be read counts as one. RFC 9110 §15.5.2 asks the
@@ -77,7 +80,8 @@ impl BearerClassifier {
     /// ```
     #[must_use]
     pub fn also(mut self, status: StatusCode) -> Self {
-        self.also.push(status);
+        let present = self.also.iter().flat_map(|also| also.iter().copied());
+        self.also = Some(present.chain([status]).collect());
         self
     }
 }
@@ -91,7 +95,7 @@ impl Default for BearerClassifier {
 impl Classify for BearerClassifier {
     fn classify(&self, head: &ResponseHead<'_>) -> Verdict {
         let status = head.status();
-        if self.also.contains(&status) {
+        if self.also.as_ref().is_some_and(|also| also.contains(&status)) {
             read(head.headers(), Verdict::Challenge)
         } else if status == StatusCode::UNAUTHORIZED {
             let bare = if self.bare_401 { Verdict::Challenge } else { Verdict::Answer };

@@ -12,13 +12,13 @@ use crate::{BearerClassifier, Classify, SelectSession, Session};
 pub struct RefreshLayer<L = Session, C = BearerClassifier> {
     select: L,
     classify: C,
+    cap: usize,
     limits: Limits,
 }
 
+/// What one request may do.
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
-    /// How many bytes of a stream are kept.
-    pub(super) kept: usize,
     pub(super) refreshed_replays: u8,
     pub(super) replays: u8,
     pub(super) error_instead: bool,
@@ -27,9 +27,8 @@ pub(super) struct Limits {
 impl<L: SelectSession> RefreshLayer<L> {
     /// Refresh the tokens of this session.
     pub fn new(session: L) -> Self {
-        let limits =
-            Limits { kept: 1024 * 1024, refreshed_replays: 1, replays: 2, error_instead: false };
-        Self { select: session, classify: BearerClassifier::default(), limits }
+        let limits = Limits { refreshed_replays: 1, replays: 2, error_instead: false };
+        Self { select: session, classify: BearerClassifier::default(), cap: 1024 * 1024, limits }
     }
 }
 
@@ -39,7 +38,12 @@ impl<L, C> RefreshLayer<L, C> {
     /// Default: [`BearerClassifier`].
     #[must_use]
     pub fn classifier<C2: Classify + Clone>(self, classifier: C2) -> RefreshLayer<L, C2> {
-        RefreshLayer { select: self.select, classify: classifier, limits: self.limits }
+        RefreshLayer {
+            select: self.select,
+            classify: classifier,
+            cap: self.cap,
+            limits: self.limits,
+        }
     }
 
     /// How many bytes of a streamed body are kept for a replay, counting 64 for each kept frame besides.
@@ -48,7 +52,7 @@ impl<L, C> RefreshLayer<L, C> {
     /// Default: 1 MiB.
     #[must_use]
     pub fn keep_bytes(mut self, limit: usize) -> Self {
-        self.limits.kept = limit;
+        self.cap = limit;
         self
     }
 
@@ -82,6 +86,7 @@ impl<S, L: Clone, C: Clone> Layer<S> for RefreshLayer<L, C> {
             inner,
             select: self.select.clone(),
             classify: self.classify.clone(),
+            cap: self.cap,
             limits: self.limits,
         }
     }
@@ -90,7 +95,7 @@ impl<S, L: Clone, C: Clone> Layer<S> for RefreshLayer<L, C> {
 impl<L, C> fmt::Debug for RefreshLayer<L, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RefreshLayer")
-            .field("keep_bytes", &self.limits.kept)
+            .field("keep_bytes", &self.cap)
             .field("replays", &self.limits.replays)
             .finish_non_exhaustive()
     }

@@ -35,13 +35,14 @@
 //! # Ok(()) }
 //! ```
 
+mod attempt;
 mod drain;
 mod future;
 mod layer;
 mod outgoing;
 
 use std::{
-    fmt, mem,
+    fmt,
     task::{Context, Poll},
 };
 
@@ -49,11 +50,15 @@ use http::{Request, Response};
 use http_body::Body;
 use tower::Service;
 
-use self::layer::Limits;
+use self::{
+    attempt::Attempt,
+    layer::Limits,
+    outgoing::{Head, Outgoing},
+};
 pub use self::{future::ResponseFuture, layer::RefreshLayer};
 use crate::{
     BearerClassifier, BoxError, Classify, NoReplay, ReplayBody, SelectSession, Session,
-    refresh::outgoing::Outgoing, replay::keep,
+    replay::keep, session::poll_once,
 };
 
 /// Refreshes the access token when it is challenged, and sends the request again; see the
@@ -66,6 +71,8 @@ pub struct Refresh<S, L = Session, C = BearerClassifier> {
     inner: S,
     select: L,
     classify: C,
+    /// How many bytes of a stream are kept.
+    cap: usize,
     limits: Limits,
 }
 
@@ -88,34 +95,99 @@ where
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
+    #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let Some(session) =
-            self.select.select(&request).filter(|session| session.concerns(&request))
-        else {
-            return ResponseFuture::passing(self.inner.call(request.map(ReplayBody::once)));
-        };
-        let (head, body) = request.into_parts();
-        let (kept, body) = match head.extensions.get::<NoReplay>() {
-            None => {
-                let (kept, body) = keep(body, self.limits.kept);
-                (Some(kept), body)
+        let concerned = self.select.select(&request).filter(|session| session.guards(&request));
+        let Some(session) = concerned else { return self.pass(request) };
+        let Some((seen, now)) = session.calm() else { return self.ask(session.clone(), request) };
+        if request.extensions().get::<NoReplay>().is_some() {
+            if Head::has_credentials(&request) {
+                return self.pass(request);
             }
-            Some(NoReplay) => (None, ReplayBody::once(body)),
-        };
-        let outgoing = Outgoing::new(&head, kept);
-        let request = Request::from_parts(head, body);
-        let clone = self.inner.clone();
-        let ready = mem::replace(&mut self.inner, clone);
+            let outgoing = Outgoing::unkept(request.uri().clone());
+            let session = session.clone();
+            let sent = session.at(now, || self.inner.call(request.map(ReplayBody::once)));
+            let attempt = Attempt::new(
+                None,
+                session,
+                self.classify.clone(),
+                self.limits,
+                outgoing,
+                Some(seen),
+            );
+            return ResponseFuture::sending(sent, attempt);
+        }
+        let Some(head) = Head::of(&request) else { return self.pass(request) };
         let session = session.clone();
-        ResponseFuture::new(
-            ready,
-            &self.inner,
+        let uri = request.uri().clone();
+        // For a replay: what `poll_ready` bought is spent on the first send.
+        let service = Some(self.inner.clone());
+        let mut kept = None;
+        let keep = |body| {
+            let (keeper, body) = keep(body, self.cap);
+            kept = Some(keeper);
+            body
+        };
+        let sent = session.at(now, || self.inner.call(request.map(keep)));
+        let outgoing = Outgoing::kept(uri, head, kept);
+        let attempt = Attempt::new(
+            service,
             session,
-            &self.classify,
+            self.classify.clone(),
             self.limits,
             outgoing,
-            request,
-        )
+            Some(seen),
+        );
+        ResponseFuture::sending(sent, attempt)
+    }
+}
+
+impl<S, L, C: Clone> Refresh<S, L, C> {
+    /// The request is none of the session's business.
+    #[inline]
+    fn pass<B, R>(&mut self, request: Request<B>) -> ResponseFuture<S, B, R, C>
+    where
+        S: Service<Request<ReplayBody<B>>>,
+    {
+        ResponseFuture::passing(self.inner.call(request.map(ReplayBody::once)))
+    }
+
+    /// The snapshot does not say that the request may go out; the session may.
+    #[cold]
+    fn ask<B, R>(&mut self, session: Session, request: Request<B>) -> ResponseFuture<S, B, R, C>
+    where
+        S: Service<Request<ReplayBody<B>>> + Clone,
+        B: Body + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let Some(head) = Head::of(&request) else { return self.pass(request) };
+        let uri = request.uri().clone();
+        let (parts, body) = request.into_parts();
+        let (outgoing, body) = match parts.extensions.get::<NoReplay>() {
+            None => {
+                let (kept, body) = keep(body, self.cap);
+                (Outgoing::kept(uri, head, Some(kept)), body)
+            }
+            Some(NoReplay) => (Outgoing::unkept(uri), ReplayBody::once(body)),
+        };
+        let request = Request::from_parts(parts, body);
+        let mut waiting = session.waiting();
+        let service = self.inner.clone();
+        let admitted = poll_once(|cx| waiting.poll_admitted(cx));
+        let seen = session.newest();
+        let attempt = |seen| {
+            let service = Some(service.clone());
+            Attempt::new(service, session, self.classify.clone(), self.limits, outgoing, seen)
+        };
+        if let Poll::Ready(Ok(_)) = admitted {
+            let attempt = attempt(seen);
+            return ResponseFuture::sending(self.inner.call(request), attempt);
+        }
+        let attempt = attempt(None);
+        // A permit held by a waiter is a permit that nobody can use. An error is there again when the
+        // future is polled.
+        self.inner = service;
+        ResponseFuture::admitting(waiting, request, attempt)
     }
 }
 

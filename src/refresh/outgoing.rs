@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use http::{
-    Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, request::Parts,
+    Extensions, HeaderName, HeaderValue, Method, Request, Uri, Version, header::AUTHORIZATION,
     uri::Authority,
 };
 
@@ -19,44 +19,75 @@ pub(super) struct Outgoing<B> {
     rest: Option<Rest<B>>,
 }
 
-/// A compact copy: the header fields are one allocation, and become a map again only for a replay.
 struct Rest<B> {
+    head: Head,
+    body: Kept<B>,
+}
+
+/// A compact copy: the header fields are one allocation, and become a map again only for a replay.
+pub(super) struct Head {
     method: Method,
     version: Version,
     fields: Vec<(HeaderName, HeaderValue)>,
     extensions: Extensions,
-    body: Kept<B>,
+}
+
+impl Head {
+    /// Whether the request carries credentials of its own, so that its copy would be none.
+    #[inline]
+    pub(super) fn has_credentials<B>(request: &Request<B>) -> bool {
+        request.headers().keys().any(|name| *name == AUTHORIZATION)
+    }
+
+    /// `None` where the request carries credentials of its own.
+    #[inline]
+    pub(super) fn of<B>(request: &Request<B>) -> Option<Self> {
+        let headers = request.headers();
+        // In one allocation: an iterator over a map does not know its length.
+        let mut fields = Vec::with_capacity(headers.len());
+        for (name, value) in headers {
+            if *name == AUTHORIZATION {
+                return None;
+            }
+            fields.push((name.clone(), value.clone()));
+        }
+        Some(Self {
+            method: request.method().clone(),
+            version: request.version(),
+            fields,
+            extensions: request.extensions().clone(),
+        })
+    }
+}
+
+impl<B> Outgoing<B> {
+    #[inline]
+    pub(super) fn kept(uri: Uri, head: Head, body: Option<Kept<B>>) -> Self {
+        Self { uri, rest: body.map(|body| Rest { head, body }) }
+    }
+
+    #[inline]
+    pub(super) fn unkept(uri: Uri) -> Self {
+        Self { uri, rest: None }
+    }
 }
 
 impl<B: Body + 'static> Outgoing<B>
 where
     B::Error: Into<BoxError>,
 {
-    /// A copy of the head, with the body as far as it is kept. `None`: nothing but the target is kept.
-    #[inline(always)]
-    pub(super) fn new(head: &Parts, body: Option<Kept<B>>) -> Self {
-        let rest = body.map(|body| Rest {
-            method: head.method.clone(),
-            version: head.version,
-            fields: fields(&head.headers),
-            extensions: head.extensions.clone(),
-            body,
-        });
-        Self { uri: head.uri.clone(), rest }
-    }
-
     /// The request once more. `None` where it was not kept, or not whole.
     pub(super) fn again(&self) -> Option<Request<ReplayBody<B>>> {
-        let rest = self.rest.as_ref()?;
-        let mut request = Request::new(rest.body.replay()?);
-        *request.method_mut() = rest.method.clone();
+        let Rest { head, body } = self.rest.as_ref()?;
+        let mut request = Request::new(body.replay()?);
+        *request.method_mut() = head.method.clone();
         *request.uri_mut() = self.uri.clone();
-        *request.version_mut() = rest.version;
-        *request.extensions_mut() = rest.extensions.clone();
+        *request.version_mut() = head.version;
+        *request.extensions_mut() = head.extensions.clone();
         let headers = request.headers_mut();
         // One allocation where it fits; a map that was larger grows as it did before.
-        let _ = headers.try_reserve(rest.fields.len());
-        for (name, value) in &rest.fields {
+        let _ = headers.try_reserve(head.fields.len());
+        for (name, value) in &head.fields {
             headers.append(name, value.clone());
         }
         Some(request)
@@ -91,13 +122,4 @@ where
         self.uri.path().hash(&mut hasher);
         Endpoint(hasher.finish())
     }
-}
-
-/// In one allocation: an iterator over a map does not know its length.
-fn fields(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
-    let mut fields = Vec::with_capacity(headers.len());
-    for (name, value) in headers {
-        fields.push((name.clone(), value.clone()));
-    }
-    fields
 }

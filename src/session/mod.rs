@@ -8,6 +8,7 @@ pub(crate) mod gate;
 mod holding;
 mod look;
 mod owed;
+mod reading;
 mod seam;
 mod select;
 mod settings;

@@ -2,11 +2,12 @@
 
 use std::task::{Context, Poll, Waker};
 
-use http::{Request, header};
+use http::Request;
 
-use super::{Event, Session, Waiting};
+use super::{Event, Session, Waiting, reading};
 use crate::{
     auth::{Attached, may_carry},
+    clock::Now,
     extension::SessionId,
     lifecycle::{Decision, Endpoint, Generation, Outlook},
 };
@@ -27,12 +28,11 @@ impl Seen {
 }
 
 impl Session {
-    /// Whether this request is the session's business: it goes to an allowed origin, carries no
-    /// credentials of its own, and did not ask to be left alone.
+    /// Whether this request is the session's business, as far as its target and its extensions say: it
+    /// goes to an allowed origin, and did not ask to be left alone.
     #[inline]
-    pub(crate) fn concerns<B>(&self, request: &Request<B>) -> bool {
+    pub(crate) fn guards<B>(&self, request: &Request<B>) -> bool {
         may_carry(request, &self.shared().origins)
-            && !request.headers().contains_key(header::AUTHORIZATION)
     }
 
     /// Write the newest token into a request that is the session's business.
@@ -43,25 +43,30 @@ impl Session {
         if !may_carry(request, &shared.origins) {
             return Attached::No(id);
         }
-        Attached::to(request, id, || {
-            let now = shared.clock.now();
-            let snapshot = shared.gate.snapshot();
-            let held = snapshot.as_ref().filter(|held| !held.is_dead(&now))?;
-            Some(held.header.clone())
-        })
+        let now = reading::current(shared.id()).unwrap_or_else(|| shared.clock.now());
+        let snapshot = shared.gate.snapshot();
+        let alive = snapshot.as_ref().filter(|held| !held.is_dead(&now));
+        Attached::to(request, id, alive.map(|held| held.header.clone()))
     }
 
     pub(crate) fn id(&self) -> SessionId {
         self.shared().id()
     }
 
-    /// The token that can be attached without asking.
+    /// The token that can be attached without asking, and when that was found.
     #[inline]
-    pub(crate) fn calm(&self) -> Option<Seen> {
+    pub(crate) fn calm(&self) -> Option<(Seen, Now)> {
         let shared = self.shared();
         let snapshot = shared.gate.snapshot();
         let held = snapshot.as_ref()?;
-        held.is_calm(&shared.clock.now()).then(|| Seen::of(&held.outlook))
+        let now = shared.clock.now();
+        held.is_calm(&now).then(|| (Seen::of(&held.outlook), now))
+    }
+
+    /// Call what attaches the token, without a reading of the clocks of its own.
+    #[inline(always)]
+    pub(crate) fn at<T>(&self, now: Now, call: impl FnOnce() -> T) -> T {
+        reading::shared(self.id(), now, call)
     }
 
     /// The newest token, dead or alive.

@@ -171,6 +171,73 @@ fn left_alone() -> Vec<Request<Body>> {
     requests
 }
 
+/// Where a name has several values, and where it has one, what the caller set stays as it was.
+#[tokio::test(start_paused = true)]
+async fn the_callers_own_credentials_and_the_fields_around_them_arrive_in_order() {
+    let world = World::new();
+    let one = [("x-a", "1"), ("authorization", "Basic b3du"), ("x-b", "2")];
+    let repeated = [("x-a", "1"), ("authorization", "Basic b3du"), ("x-a", "2"), ("x-b", "3")];
+    let several = [("authorization", "Basic b3du"), ("x-a", "1"), ("authorization", "Digest b3du")];
+    for client in both(&world).await {
+        for fields in [&one[..], &repeated, &several] {
+            let mut request = get("/");
+            for (name, value) in fields {
+                let name = header::HeaderName::from_static(name);
+                request.headers_mut().append(name, value.parse().unwrap());
+            }
+            let sent = request.headers().clone();
+            assert!(send(&client, request).await.unwrap().status().is_client_error());
+            let received = world.api.received();
+            let received = &received.last().unwrap().headers;
+            assert!(sent.iter().eq(received.iter()), "{received:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_with_fields_that_repeat_gets_its_token_beside_them() {
+    let world = World::new();
+    for client in both(&world).await {
+        let mut request = get("/");
+        for value in ["1", "2"] {
+            request.headers_mut().append("x-a", value.parse().unwrap());
+        }
+        assert_eq!(send(&client, request).await.unwrap().status(), 200);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_callers_own_credentials_need_no_token_of_ours() {
+    let world = World::new();
+    let session = world.session();
+    session.logout().await.unwrap();
+    let client = attaching(AuthLayer::new(session), &world);
+    let mut request = get("/");
+    request.headers_mut().insert(header::AUTHORIZATION, "Basic b3du".parse().unwrap());
+    assert_eq!(send(&client, request).await.unwrap().status(), 401);
+    assert_eq!(world.api.requests(), 1);
+}
+
+/// There is no room for one more field: an error, and no panic.
+#[tokio::test(start_paused = true)]
+async fn a_request_as_full_as_can_be_is_a_typed_error() {
+    let world = World::new();
+    for client in both(&world).await {
+        let mut request = get("/");
+        for field in 0.. {
+            let name = header::HeaderName::try_from(format!("x-{field}")).unwrap();
+            let value = header::HeaderValue::from_static("1");
+            if request.headers_mut().try_insert(name, value).is_err() {
+                break;
+            }
+        }
+        let error = send(&client, request).await.unwrap_err();
+        let error = error.downcast_ref::<RefreshError>().expect("a typed error");
+        assert!(error.to_string().contains("fields"), "{error}");
+    }
+    assert_eq!(world.api.requests(), 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn strangers_no_auth_the_callers_own_header_and_connect_are_left_as_they_are() {
     let world = World::new();

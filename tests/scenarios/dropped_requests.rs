@@ -3,6 +3,10 @@
 use std::{
     convert::Infallible,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -165,12 +169,12 @@ async fn a_challenge_that_does_not_drain_is_dropped() {
     let world = World::new();
     let session = world.session();
     session.token().await.unwrap();
-    let mut refusals = 1;
+    let refused = Arc::new(AtomicBool::new(false));
     let client = stack(
         &session,
         service_fn(move |_: Request<ReplayBody<Body>>| {
-            let status = if refusals > 0 { StatusCode::UNAUTHORIZED } else { StatusCode::OK };
-            refusals = 0;
+            let is_first = !refused.swap(true, Ordering::Relaxed);
+            let status = if is_first { StatusCode::UNAUTHORIZED } else { StatusCode::OK };
             std::future::ready(Ok::<_, Infallible>(
                 Response::builder().status(status).body(Answer::Endless).unwrap(),
             ))

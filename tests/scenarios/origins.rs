@@ -2,7 +2,7 @@
 
 use http::{Method, Request, header};
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn, util::BoxCloneSyncService};
-use tower_reauth::{AuthLayer, NoAuth, RefreshError, RefreshLayer, ReplayBody, Session};
+use tower_reauth::{AuthLayer, NoAuth, NoReplay, RefreshError, RefreshLayer, ReplayBody, Session};
 
 use crate::support::{ABROAD, Body, Client, ORIGIN, World, get, send, stack};
 
@@ -120,6 +120,25 @@ async fn a_request_that_asks_for_no_token_or_brings_its_own_is_left_alone() {
     }
     assert_eq!(send(&client, get("/orders")).await.unwrap().status(), 200);
     assert_eq!(world.authorization.token_requests(), 0);
+}
+
+/// Without `AuthLayer` beneath there is nobody else to see that the token was not ours.
+#[tokio::test(start_paused = true)]
+async fn a_challenge_to_the_callers_own_credentials_refreshes_nothing_even_without_attaching() {
+    let world = World::new();
+    let session = world.session();
+    session.token().await.unwrap();
+    let api = world.api.clone();
+    let client = ServiceBuilder::new().layer(RefreshLayer::new(session)).service(api);
+    let client = BoxCloneSyncService::new(client);
+    for kept in [true, false] {
+        let mut request = get("/orders");
+        request.headers_mut().insert(header::AUTHORIZATION, "Basic b3du".parse().unwrap());
+        if !kept {
+            request.extensions_mut().insert(NoReplay);
+        }
+        assert_left_alone(&world, &client, request).await;
+    }
 }
 
 /// Case 66.
