@@ -44,6 +44,9 @@
 //! | attach a token that something else keeps fresh | [`AuthLayer::from_fn`] |
 //! | refresh and send again | [`RefreshLayer`] over [`AuthLayer`], with a [`Session`] |
 //! | spend an OAuth 2.0 refresh token | [`RefreshTokenGrant`] |
+//! | know the issuer alone | [`RefreshTokenGrant::discover`] |
+//! | log in without a browser | [`DeviceAuthorization`] |
+//! | reach the token endpoint without an HTTP client of your own | `EndpointClient`, with feature `endpoint-client` |
 //! | get tokens for the program itself, a service account, or another's token | [`ClientCredentials`], [`JwtBearer`], [`TokenExchange`] |
 //! | say who the client is | [`ClientAuthentication`] |
 //! | get tokens in another way | [`source_fn`], [`TokenSource`] |
@@ -53,7 +56,7 @@
 //! | leave one request alone | [`NoAuth`], [`NoReplay`] |
 //! | test all that | the `testing` module, with feature `test-util` |
 //!
-//! The [`manual`] says in which order layers go, when a request can be sent again, what is done about
+//! The [`manual`] has three lines for [your provider](manual::providers). It says in which order layers go, when a request can be sent again, what is done about
 //! which threat, and why the defaults are what they are.
 //!
 //! # Features
@@ -61,7 +64,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `jwt` (default) | [`SessionBuilder::expiry_from_jwt`]: `exp` and `iat` of a JWT, without trust, to schedule by |
-//! | `endpoint-client` | [`EndpointClient`]: a ready HTTP client for token requests, on hyper and rustls |
+//! | `endpoint-client` | `EndpointClient`: a ready HTTP client for token requests, on hyper and rustls |
 //! | `oauth2` | [`TokenSet`] from a token response of the `oauth2` crate, or of `openidconnect` |
 //! | `redirect` | a redirect policy for `tower_http::follow_redirect` that keeps tokens at home |
 //! | `sign-rust-crypto`, `sign-aws-lc` | `SigningKey`: `private_key_jwt`, and service accounts; either back end, or both |

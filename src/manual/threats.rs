@@ -7,6 +7,7 @@
 //! | a redirect carries it away | each hop is judged anew, and after a foreign hop it does not come home (feature `redirect`) |
 //! | a foreign 401 burns it | an answer from where it was not attached is no evidence |
 //! | the refresh token goes to another server | it goes to its own issuer's token endpoint; redirects there are not followed; a record of another issuer is left alone |
+//! | a forged document names a foreign token endpoint | metadata comes over `https` from the issuer's own host, and counts only if it names that very issuer; redirects are not followed |
 //! | it is spent twice | one refresh at a time, across all who share a store; a lost answer is asked for once more, by choice ([`AmbiguousPolicy`](crate::AmbiguousPolicy)) |
 //! | it is lost | it is saved before it is used, kept in memory if that fails, and handed out by [`close`](crate::Session::close) if nothing helps |
 //! | a logged-out session comes back | a logout takes the right to publish away from a refresh in flight, revokes what that brings, and leaves a tombstone in the store |
@@ -16,13 +17,20 @@
 //! | a stampede at the token endpoint | single flight, attempts, a cool-down that honours `Retry-After`, and a brake |
 //! | a hostile resource server | its challenge costs at most one refresh for each token; parsers are bounded, linear and do not panic |
 //! | a hostile answer of the token endpoint | at most 1 MiB is read; only registered error codes are taken over |
+//! | a device's login page gives orders to a terminal or opens a file | a code with control characters is refused, and an address that is not of the web |
 //! | forged JWT claims | `exp` and `iat` are a hint of when to refresh, and nothing else |
+//!
+//! # Whom the issuer vouches for
+//!
+//! With discovery the refresh token goes where the issuer's metadata says, which may be another host, and
+//! may be another one tomorrow. The issuer's certificate vouches for that: who can forge its metadata can
+//! forge its token endpoint too. Where that is not wanted, name the endpoint: then nothing is fetched.
 //!
 //! # What this crate cannot reach
 //!
 //! Zeroizing ends where a token leaves this crate's own buffers: the `Authorization` value in a request's
 //! header map (the `http` crate's), the connection's write buffer and TLS records, HTTP/2's header
-//! tables, and copies that a [`TokenSource`](crate::TokenSource) or a [`TokenStore`](crate::TokenStore) of
+//! tables, the private key of a client certificate (rustls's), and copies that a [`TokenSource`](crate::TokenSource) or a [`TokenStore`](crate::TokenStore) of
 //! yours makes.
 //!
 //! A sensitive header value is redacted by `http`'s own `Debug`. A layer of yours that prints header

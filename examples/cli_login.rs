@@ -1,0 +1,131 @@
+//! A command-line program logs its user in on another device, then calls an API.
+//!
+//! The user opens a page on a phone, say, and enters the code that the program shows (RFC 8628). What the
+//! login brings goes into the session, which keeps the user logged in from then on.
+//!
+//! ```console
+//! $ cargo run --example cli_login --features endpoint-client
+//! $ cargo run --example cli_login --features endpoint-client -- --issuer https://login.example.com \
+//!     --client-id my-cli --scope "openid offline_access" --api https://api.example.com/me
+//! ```
+//!
+//! Without arguments it brings its own servers, and a user who takes three seconds.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use clap::Parser;
+use http::{Request, Uri, uri::Scheme};
+use http_body_util::{BodyExt, Full};
+use tower::{ServiceBuilder, ServiceExt};
+use tower_reauth::{
+    AuthLayer, BoxError, DeviceAuthorization, EndpointClient, RefreshLayer, RefreshTokenGrant,
+    ReplayBody, Session, map_body,
+    testing::{AuthorizationServer, Loopback, ResourceServer},
+};
+
+#[derive(Parser)]
+struct Arguments {
+    /// The issuer to log in at, as its metadata names it.
+    #[arg(long, requires = "api")]
+    issuer: Option<String>,
+    /// The client, as it is registered there: a public one that may use the device flow.
+    #[arg(long, default_value = "my-cli")]
+    client_id: String,
+    /// What to ask for. Many servers give a refresh token only with `offline_access`.
+    #[arg(long, default_value = "")]
+    scope: String,
+    /// What to GET once logged in.
+    #[arg(long, requires = "issuer")]
+    api: Option<Uri>,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let arguments = Arguments::parse();
+    let embedded = Embedded::new().await?;
+    let client = EndpointClient::builder().allow_loopback_http().build()?;
+    let client_id = arguments.client_id.as_str();
+    let (grant, device, api) = match (arguments.issuer, arguments.api) {
+        (Some(issuer), Some(api)) => (
+            RefreshTokenGrant::discover(&issuer, client_id, client.clone())?,
+            DeviceAuthorization::discover(&issuer, client_id, client.clone())?,
+            api,
+        ),
+        // The embedded servers speak plain `http`, which a program must say that it means.
+        _ => (
+            RefreshTokenGrant::discover_insecure(&embedded.issuer(), client_id, client.clone())?,
+            DeviceAuthorization::discover_insecure(&embedded.issuer(), client_id, client.clone())?,
+            embedded.api.uri("/me"),
+        ),
+    };
+
+    // Here the tokens live as long as the program. With `.store(…)` the next run needs no login.
+    let builder = Session::builder(grant);
+    let authority = api.authority().ok_or("the API's address has no host")?;
+    let session = match api.scheme() {
+        Some(scheme) if *scheme == Scheme::HTTP => {
+            builder.insecure_origin(format!("http://{authority}"))
+        }
+        _ => builder.origin(format!("https://{authority}")),
+    }
+    .build()?;
+
+    let device = device.scope(arguments.scope);
+    let mut login = device.start().await?;
+    println!("Open {} and enter {}", login.verification_uri(), login.user_code());
+    println!("({} s left)", login.expires_in().as_secs());
+    embedded.approve_later(login.user_code());
+    session.login(login.tokens().await?).await?;
+    println!("Logged in.");
+
+    let call = ServiceBuilder::new()
+        .layer(RefreshLayer::new(session.clone()))
+        .layer(AuthLayer::new(session.clone()))
+        // A GET has no body. A program that sends some has a client of its own here.
+        .layer(map_body(|_: ReplayBody<Full<Bytes>>| Full::<Bytes>::default()))
+        .service(client);
+    for _ in 0..2 {
+        let request = Request::get(api.clone()).body(Full::<Bytes>::default())?;
+        let response = call.clone().oneshot(request).await?;
+        let (status, body) = (response.status(), response.into_body().collect().await?.to_bytes());
+        println!("{status}, {} bytes", body.len());
+        // The embedded server forgets the access token; the next call does not notice.
+        embedded.authorization.revoke_access_tokens();
+    }
+
+    session.logout().await?;
+    println!("Logged out, here and at the issuer.");
+    Ok(())
+}
+
+/// The servers that come with the program.
+struct Embedded {
+    authorization: AuthorizationServer,
+    login: Loopback,
+    api: Loopback,
+}
+
+impl Embedded {
+    async fn new() -> Result<Self, BoxError> {
+        let authorization = AuthorizationServer::new();
+        authorization.device_interval(Some(Duration::from_secs(1)));
+        let login = authorization.serve().await?;
+        authorization.issuer(&login.origin());
+        let api = ResourceServer::new(&authorization).serve().await?;
+        Ok(Self { authorization, login, api })
+    }
+
+    fn issuer(&self) -> String {
+        self.login.origin()
+    }
+
+    /// What the user does elsewhere.
+    fn approve_later(&self, user_code: &str) {
+        let (authorization, user_code) = (self.authorization.clone(), user_code.to_owned());
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            authorization.approve_device(&user_code);
+        });
+    }
+}
