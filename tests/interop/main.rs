@@ -2,7 +2,7 @@
 //!
 //! | what | runs against |
 //! |---|---|
-//! | [`refreshing`], [`lost_answers`], [`trouble`], [`confidential`], [`machine`], [`discovery`] | `oidc-provider`, a certified authorization server, over plain HTTP; its userinfo endpoint is the resource server, and for JWTs an endpoint where `oauth4webapi` validates them |
+//! | [`refreshing`], [`lost_answers`], [`trouble`], [`confidential`], [`machine`], [`discovery`], [`device`] | `oidc-provider`, a certified authorization server, over plain HTTP; its userinfo endpoint is the resource server, and for JWTs an endpoint where `oauth4webapi` validates them |
 //! | [`mutual_tls`] | the same server over TLS, which asks for certificates |
 //! | [`behind_nginx`], [`uploads`] | the same behind nginx with TLS, over HTTP/1.1 and HTTP/2; nginx also is the resource server, by `auth_request` |
 //! | [`oracle`] | a recorder, beside the requests of `oauth4webapi`, a certified client |
@@ -19,6 +19,7 @@
 
 mod behind_nginx;
 mod confidential;
+mod device;
 mod discovery;
 mod lost_answers;
 mod machine;

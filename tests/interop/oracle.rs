@@ -7,6 +7,8 @@
 //!   names the type alone).
 //! - `Accept` of a revocation: theirs is `*/*`. Ours asks for JSON, which is what an error comes in
 //!   (RFC 7009 §2.2.1).
+//! - A device authorization request with a secret in the header: theirs says `client_id` in the body
+//!   too, which is required only of clients that do not authenticate (RFC 8628 §3.1).
 //! - An assertion is new for each request, so it is compared by its algorithm, key id, issuer, subject
 //!   and audience, and its lifetime by its bound. Ours also says what type it is (RFC 7523bis), and does
 //!   not say `nbf`, which clocks apart can only make fail.
@@ -20,9 +22,9 @@ use http::{HeaderMap, header};
 use rcgen::KeyPair;
 use serde_json::{Value, json};
 use tower_reauth::{
-    AccessToken, Assertion, ClientAuthentication, ClientCredentials, JwtBearer, RefreshToken,
-    RefreshTokenGrant, SecurityToken, Session, SigningAlgorithm, SigningKey, TokenExchange,
-    TokenSet, TokenSource,
+    AccessToken, Assertion, ClientAuthentication, ClientCredentials, DeviceAuthorization,
+    JwtBearer, RefreshToken, RefreshTokenGrant, SecurityToken, Session, SigningAlgorithm,
+    SigningKey, TokenExchange, TokenSet, TokenSource,
 };
 
 use crate::{
@@ -59,13 +61,17 @@ impl Said {
                 _ => (name, value),
             })
             .collect();
+        let authorization = text(header::AUTHORIZATION);
+        if request.path == "device" && authorization.is_some() {
+            parameters.retain(|(name, _)| name != "client_id");
+        }
         parameters.sort();
         Self {
             method: request.method.clone(),
             path: request.path.clone(),
             accept: text(header::ACCEPT).filter(|_| !is_revocation),
             content_type: content_type.split(';').next().unwrap().to_owned(),
-            authorization: text(header::AUTHORIZATION),
+            authorization,
             parameters,
             other_headers: others(&request.headers),
         }
@@ -181,6 +187,12 @@ impl Comparison {
                     .fold(grant, |grant, resource| grant.resource(resource.as_str().unwrap()));
                 fetched(grant).await;
             }
+            "device" => {
+                let device = self.uri(case, "device");
+                let device = DeviceAuthorization::new_insecure(&device, &token, client, http);
+                let device = device.unwrap().scope(case.parameter("scope"));
+                device.start().await.unwrap().tokens().await.unwrap();
+            }
             "generic" if self.is_exchange(case) => {
                 let subject = case.parameter("subject_token").to_owned();
                 let subject = SecurityToken::access_token(move || {
@@ -271,6 +283,11 @@ async fn our_token_requests_are_those_of_a_certified_client() {
             authentication,
             json!({ "token": "a/refresh+token=", "token_type_hint": "refresh_token" }),
         ));
+        cases.push(Case::new(
+            "device",
+            authentication,
+            json!({ "scope": "openid offline_access", "device_code": "d" }),
+        ));
         let grant_type = "urn:ietf:params:oauth:grant-type:token-exchange";
         let mut exchange = Case::new(
             "generic",
@@ -305,7 +322,7 @@ async fn our_token_requests_are_those_of_a_certified_client() {
             let requests = comparison.recorder.of(&format!("{who}-{}", case.name));
             requests.iter().map(Said::by).collect::<Vec<_>>()
         });
-        assert_eq!(ours.len(), 1, "{}", case.name);
+        assert_eq!(ours.len(), if case.request == "device" { 2 } else { 1 }, "{}", case.name);
         assert_eq!(ours, theirs, "{}", case.name);
     }
 }

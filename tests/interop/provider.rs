@@ -117,6 +117,11 @@ impl Provider {
         self.ask::<()>(json!({ "do": "forget", "access_token": token.expose_secret() })).await;
     }
 
+    /// Let the user who was shown this code say yes.
+    pub(crate) async fn approve(&self, user_code: &str) {
+        self.ask::<()>(json!({ "do": "approve", "user_code": user_code })).await;
+    }
+
     /// Let the server's clock run ahead.
     pub(crate) async fn advance(&self, time: Duration) {
         self.ask::<()>(json!({ "do": "advance", "seconds": time.as_secs() })).await;

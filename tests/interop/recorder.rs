@@ -83,6 +83,7 @@ async fn answer(
             "user_code": "u",
             "verification_uri": "https://login.example.com/device",
             "expires_in": 60,
+            "interval": 1,
         }),
         _ => json!({}),
     };

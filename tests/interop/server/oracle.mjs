@@ -28,10 +28,10 @@ const requests = {
     oauth.clientCredentialsGrantRequest(as, client, auth, list(parameters), options),
   revocation: (as, client, auth, { token, ...more }) =>
     oauth.revocationRequest(as, client, auth, token, { ...options, additionalParameters: more }),
-  device_authorization: (as, client, auth, parameters) =>
-    oauth.deviceAuthorizationRequest(as, client, auth, list(parameters), options),
-  device_code: (as, client, auth, { device_code: code }) =>
-    oauth.deviceCodeGrantRequest(as, client, auth, code, options),
+  device: async (as, client, auth, { device_code: code, ...parameters }) => {
+    await oauth.deviceAuthorizationRequest(as, client, auth, list(parameters), options);
+    await oauth.deviceCodeGrantRequest(as, client, auth, code, options);
+  },
   generic: (as, client, auth, { grant_type: grantType, ...parameters }) =>
     oauth.genericTokenEndpointRequest(as, client, auth, grantType, list(parameters), options),
 };
