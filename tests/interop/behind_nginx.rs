@@ -11,7 +11,7 @@ use tower_reauth::{BoxError, EndpointClient, RedirectPolicy, RefreshTokenGrant, 
 
 use crate::{
     site::Site,
-    support::{Body, Stack, get, send, stack_over, unanswered},
+    support::{Body, Stack, get, send, soon, stack_over, unanswered},
     tls::{Authority, Version},
 };
 
@@ -50,16 +50,20 @@ async fn a_rate_limit_at_the_token_endpoint_is_waited_out() {
     let client = stack(&site, &session, Version::Http1);
     let me = || get(&site.nginx.uri(0, "/me"));
 
-    assert_eq!(send(&client, me()).await.unwrap().status(), 200);
-    site.provider.forget(&session.peek().unwrap()).await;
-    assert_eq!(send(&client, me()).await.unwrap().status(), 200);
-
-    let log = site.nginx.log(7).await;
-    let statuses: Vec<_> =
-        log.iter().filter_map(|line| line.split_once("/token-limited ")).collect();
-    let statuses: Vec<_> = statuses.iter().map(|(_, answer)| &answer[..3]).collect();
-    assert_eq!(statuses, ["200", "429", "200"]);
-    assert_eq!(site.provider.stats().await.token_requests(), ["refresh_token 200 ×2"]);
+    let mut refreshes = 0;
+    // A slow machine may take longer from one refresh to the next than the limit asks for.
+    soon(async {
+        while !site.nginx.log(0).await.iter().any(|line| line.contains(" /token-limited 429 ")) {
+            assert_eq!(send(&client, me()).await.unwrap().status(), 200);
+            site.provider.forget(&session.peek().unwrap()).await;
+            refreshes += 1;
+        }
+    })
+    .await;
+    assert!(refreshes > 1);
+    let stats = site.provider.stats().await;
+    assert_eq!(stats.token_requests(), [format!("refresh_token 200 ×{refreshes}")]);
+    assert_eq!(stats.revoked, 0);
 }
 
 #[tokio::test]
