@@ -240,3 +240,16 @@ impl error::Error for InvalidKey {}
 
 #[cfg(all(test, any(feature = "sign-rust-crypto", feature = "sign-aws-lc")))]
 mod tests;
+
+#[cfg(all(test, not(any(feature = "sign-rust-crypto", feature = "sign-aws-lc"))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_back_end_a_key_is_a_typed_error() {
+        let pem = include_str!("../../tests/keys/ed25519.pem");
+        let error = SigningKey::from_pem(SigningAlgorithm::EdDsa, pem).unwrap_err();
+        assert_eq!(error.0, Flaw::NoBackEnd);
+        assert!(error.to_string().contains("sign-rust-crypto"));
+    }
+}

@@ -141,6 +141,17 @@ impl ClientAuthentication {
         Self::none(String::new())
     }
 
+    /// The `token_endpoint_auth_method` that such a client may be registered with.
+    pub(crate) fn registered_as(&self) -> &'static [&'static str] {
+        match &self.method {
+            Method::None => &["none"],
+            Method::Basic(_) | Method::BasicRaw(_) => &["client_secret_basic"],
+            Method::Post(_) => &["client_secret_post"],
+            Method::Assertion(_) => &["private_key_jwt"],
+            Method::Mtls => &["tls_client_auth", "self_signed_tls_client_auth"],
+        }
+    }
+
     pub(crate) fn is_mtls(&self) -> bool {
         matches!(self.method, Method::Mtls)
     }
@@ -198,16 +209,9 @@ impl From<String> for ClientAuthentication {
 
 impl fmt::Debug for ClientAuthentication {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let method = match &self.method {
-            Method::None => "none",
-            Method::Basic(_) | Method::BasicRaw(_) => "client_secret_basic",
-            Method::Post(_) => "client_secret_post",
-            Method::Assertion(_) => "private_key_jwt",
-            Method::Mtls => "tls_client_auth",
-        };
         f.debug_struct("ClientAuthentication")
             .field("client_id", &self.client_id)
-            .field("method", &method)
+            .field("method", &self.registered_as().join(" or "))
             .finish_non_exhaustive()
     }
 }

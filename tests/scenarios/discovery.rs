@@ -1,122 +1,18 @@
 //! A grant that knows its issuer alone (RFC 8414, OpenID Connect Discovery).
 
-use std::{
-    collections::HashMap,
-    error::Error,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{error::Error, time::Duration};
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
-use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
-use tower::{Service, ServiceExt};
+use http::{Response, StatusCode};
+use tokio::sync::watch;
 use tower_reauth::{
-    BoxError, ClientAuthentication, RefreshError, RefreshTokenGrant, Session, TokenSource,
-    testing::{AuthorizationServer, Fault, ResponseBody},
+    ClientAuthentication, RefreshError, RefreshTokenGrant, Session, TokenSource, testing::Fault,
 };
 
-use crate::support::{Body, ORIGIN, settle, told};
-
-const ISSUER: &str = "https://auth.example.com";
-const OAUTH: &str = "https://auth.example.com/.well-known/oauth-authorization-server";
-const OPENID: &str = "https://auth.example.com/.well-known/openid-configuration";
-
-type Answer = fn() -> Result<Response<Bytes>, BoxError>;
-
-/// An authorization server at its issuer's addresses, with other answers at some of them, and a log of
-/// what it was asked.
-#[derive(Clone, Default)]
-struct Issuer {
-    server: AuthorizationServer,
-    instead: Arc<Mutex<HashMap<String, Answer>>>,
-    asked: Arc<Mutex<Vec<String>>>,
-    held: Arc<Mutex<Option<tokio::sync::watch::Receiver<bool>>>>,
-}
-
-impl Issuer {
-    fn grant(&self) -> RefreshTokenGrant<Self> {
-        RefreshTokenGrant::discover(ISSUER, "app", self.clone()).unwrap()
-    }
-
-    fn session(&self, source: impl TokenSource) -> Session {
-        Session::builder(source)
-            .tokens(self.server.login().expires_in(Duration::ZERO))
-            .attempts(1, Duration::ZERO)
-            .origin(ORIGIN)
-            .build()
-            .unwrap()
-    }
-
-    /// Answer so at this address from now on.
-    fn answer(&self, address: &str, answer: Answer) {
-        self.instead.lock().unwrap().insert(address.to_owned(), answer);
-    }
-
-    fn recover(&self, address: &str) {
-        self.instead.lock().unwrap().remove(address);
-    }
-
-    /// What was asked since the last call, each as method and address.
-    fn asked(&self) -> Vec<String> {
-        std::mem::take(&mut self.asked.lock().unwrap())
-    }
-}
-
-impl Service<Request<Body>> for Issuer {
-    type Response = Response<Full<Bytes>>;
-    type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
-
-    fn poll_ready(
-        &mut self,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Result<(), BoxError>> {
-        std::task::Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let (method, uri) = (request.method().clone(), request.uri().to_string());
-        if method == Method::GET {
-            assert_eq!(request.headers()[header::ACCEPT], "application/json");
-        }
-        self.asked.lock().unwrap().push(format!("{method} {uri}"));
-        let instead = self.instead.lock().unwrap().get(&uri).copied();
-        let (server, held) = (self.server.clone(), self.held.lock().unwrap().clone());
-        Box::pin(async move {
-            if let Some(mut held) = held.filter(|_| method == Method::GET) {
-                held.wait_for(|held| !*held).await.unwrap();
-            }
-            match instead {
-                Some(answer) => Ok(answer()?.map(Full::new)),
-                None => whole(server.oneshot(request).await?).await,
-            }
-        })
-    }
-}
-
-async fn whole(response: Response<ResponseBody>) -> Result<Response<Full<Bytes>>, BoxError> {
-    use http_body_util::BodyExt;
-    let (head, body) = response.into_parts();
-    Ok(Response::from_parts(head, Full::new(body.collect().await?.to_bytes())))
-}
-
-fn json(text: &'static str) -> Result<Response<Bytes>, BoxError> {
-    Ok(Response::new(text.into()))
-}
-
-fn status(status: u16) -> Result<Response<Bytes>, BoxError> {
-    Ok(Response::builder().status(status).body("<h1>canary</h1>".into()).unwrap())
-}
-
-fn get(address: &str) -> String {
-    format!("GET {address}")
-}
-
-fn post(path: &str) -> String {
-    format!("POST {ISSUER}{path}")
-}
+use crate::{
+    issuer::{Answer, ISSUER, Issuer, OAUTH, OPENID, get, json, post, status},
+    support::{ORIGIN, settle, told},
+};
 
 fn chain(error: &RefreshError) -> String {
     let mut text = String::new();
@@ -257,7 +153,7 @@ async fn an_issuer_that_asks_for_time_gets_it() {
 #[tokio::test(start_paused = true)]
 async fn a_silent_issuer_costs_ten_seconds_and_no_ambiguity() {
     let issuer = Issuer::default();
-    let (_hold, held) = tokio::sync::watch::channel(true);
+    let (_hold, held) = watch::channel(true);
     *issuer.held.lock().unwrap() = Some(held);
     let begin = tokio::time::Instant::now();
     let session = Session::builder(issuer.grant())
@@ -369,7 +265,7 @@ async fn a_word_of_the_token_endpoint_is_no_reason_to_look_for_another() {
 #[tokio::test(start_paused = true)]
 async fn sessions_of_one_grant_share_one_fetch_and_nobody_owns_it() {
     let issuer = Issuer::default();
-    let (release, held) = tokio::sync::watch::channel(true);
+    let (release, held) = watch::channel(true);
     *issuer.held.lock().unwrap() = Some(held);
     let grant = issuer.grant();
     let sessions: Vec<_> = (0..3).map(|_| issuer.session(grant.clone())).collect();
@@ -395,7 +291,7 @@ async fn sessions_of_one_grant_share_one_fetch_and_nobody_owns_it() {
 #[tokio::test(start_paused = true)]
 async fn a_fetch_whose_caller_went_away_is_begun_anew() {
     let issuer = Issuer::default();
-    let (release, held) = tokio::sync::watch::channel(true);
+    let (release, held) = watch::channel(true);
     *issuer.held.lock().unwrap() = Some(held);
     let grant = issuer.grant();
     let revoke = |grant: RefreshTokenGrant<Issuer>, tokens| async move {
@@ -430,6 +326,22 @@ async fn a_client_with_a_certificate_goes_where_such_clients_are_meant_to() {
         session.logout().await.unwrap();
         let posts = [format!("POST {origin}/token"), format!("POST {origin}/revoke")];
         assert_eq!(issuer.asked()[1..], posts);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_refused_is_told_if_its_method_is_not_listed() {
+    for (client, hint) in [
+        (ClientAuthentication::mtls("app"), true),
+        (ClientAuthentication::basic("app", "canary"), false),
+    ] {
+        let issuer = Issuer::default();
+        let refusal = Fault::Json(StatusCode::UNAUTHORIZED, r#"{"error":"invalid_client"}"#.into());
+        issuer.server.fail_next(1, refusal);
+        let grant = RefreshTokenGrant::discover(ISSUER, client, issuer.clone()).unwrap();
+        let error = refresh(&issuer.session(grant)).await.unwrap_err();
+        assert_eq!(error.oauth_code(), Some("invalid_client"));
+        assert_eq!(chain(&error).contains("does not list"), hint, "{}", chain(&error));
     }
 }
 

@@ -31,6 +31,7 @@ mod first_start;
 mod generations;
 mod grants;
 mod interplay;
+mod issuer;
 #[cfg(feature = "jwt")]
 mod jwt;
 mod late_payments;

@@ -75,6 +75,10 @@ use crate::{BoxError, RefreshError, TokenSet};
 /// `https` too; they may be on other hosts. The revocation endpoint is taken from it, and for a client
 /// with a [certificate](ClientAuthentication::mtls) the endpoints that are meant for it (RFC 8705 §5).
 ///
+/// The issuer is then [whose tokens these are](Self::issuer). A store whose records were made with a named
+/// endpoint has that endpoint's origin there: a program that changes from the one to the other says which
+/// by [`SessionBuilder::issuer`](crate::SessionBuilder::issuer), or its users log in anew.
+///
 /// Metadata that cannot be had spends nothing: transient, or misconfigured if it is of another issuer or
 /// of no use.
 #[derive(Clone)]

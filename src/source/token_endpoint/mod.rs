@@ -26,7 +26,10 @@ use tower::{Service, ServiceExt};
 pub use self::address::InvalidEndpoint;
 pub(crate) use self::form::Form;
 use self::{
-    address::Address, answer::Answer, discovery::Discovery, outcome::Expected,
+    address::Address,
+    answer::Answer,
+    discovery::{Discovery, NotListed},
+    outcome::Expected,
     transport::TransportError,
 };
 pub(crate) use self::{device::DeviceCodes, discovery::Endpoints};
@@ -75,7 +78,7 @@ impl<S> TokenEndpoint<S> {
     ) -> Result<Self, InvalidEndpoint> {
         let token = Address::parse(address, plain)?;
         let issuer = token.origin.to_string();
-        let named = Endpoints { token, revocation: None, device: None };
+        let named = Endpoints { token, revocation: None, device: None, methods: Vec::new() };
         Ok(Self::at(Whereabouts::Named(Arc::new(named)), issuer, plain, client, service))
     }
 
@@ -139,7 +142,12 @@ impl<S> TokenEndpoint<S> {
         let device = Address::parse(address, self.plain)?;
         if let Whereabouts::Named(endpoints) = &mut self.whereabouts {
             let token = endpoints.token.clone();
-            *endpoints = Arc::new(Endpoints { token, revocation: None, device: Some(Ok(device)) });
+            *endpoints = Arc::new(Endpoints {
+                token,
+                revocation: None,
+                device: Some(Ok(device)),
+                methods: Vec::new(),
+            });
         }
         Ok(())
     }
@@ -225,6 +233,12 @@ where
             );
             // A code is the word of a token endpoint.
             let nobody = error.is_misconfigured() && error.oauth_code().is_none();
+            let refused = error.oauth_code() == Some("invalid_client");
+            let error = if refused && at.lists_none(self.client.registered_as()) {
+                error.with_source(NotListed)
+            } else {
+                error
+            };
             Failed { gone: gone && nobody, error }
         })
     }

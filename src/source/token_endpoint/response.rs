@@ -28,6 +28,11 @@ impl<'a> Members<'a> {
         (!text.trim().is_empty()).then_some(text)
     }
 
+    /// A list of strings.
+    pub(super) fn list(&self, name: &str) -> Option<Vec<String>> {
+        serde_json::from_str(self.0.get(name)?.get()).ok()
+    }
+
     /// An object within.
     pub(super) fn object(&self, name: &str) -> Option<Self> {
         Self::parse(self.0.get(name)?.get().as_bytes())

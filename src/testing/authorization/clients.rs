@@ -167,3 +167,89 @@ fn basic(request: &TokenRequest) -> Option<(String, String)> {
     };
     Some((decode(client_id)?, decode(secret)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+    use http_body_util::{BodyExt, Full};
+    use serde_json::Value;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    /// Status and body of the answer to this form, with this pair by `Basic`.
+    async fn ask(
+        server: &AuthorizationServer,
+        path: &str,
+        basic: Option<&str>,
+        form: &str,
+    ) -> (u16, Value) {
+        let mut request =
+            Request::post(path).header("content-type", "application/x-www-form-urlencoded");
+        if let Some(pair) = basic {
+            request =
+                request.header("authorization", format!("Basic {}", BASE64_STANDARD.encode(pair)));
+        }
+        let request = request.body(Full::<bytes::Bytes>::from(form.to_owned())).unwrap();
+        let response = server.clone().oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        let asks = response.headers().contains_key(header::WWW_AUTHENTICATE);
+        assert_eq!(asks, status == 401 && basic.is_some());
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    #[tokio::test]
+    async fn once_a_client_is_registered_it_must_prove_itself_in_one_way() {
+        const GRANT: &str = "grant_type=client_credentials";
+        let server = AuthorizationServer::new();
+        assert_eq!(ask(&server, "/token", Some("any:thing"), GRANT).await.0, 200);
+        server.client_secret("my app", "a:b +");
+        for (basic, rest, status) in [
+            (Some("my+app:a%3Ab+%2B"), "", 200),
+            (None, "&client_id=my+app&client_secret=a%3Ab+%2B", 200),
+            (Some("my app:a:b +"), "", 401),
+            (Some("any:thing"), "", 401),
+            (Some("my+app:a%3Ab+%2B"), "&client_secret=a%3Ab+%2B", 401),
+            (None, "&client_id=my+app", 401),
+            (None, "&client_id=other&client_secret=a%3Ab+%2B", 401),
+            (None, "", 401),
+        ] {
+            let form = format!("{GRANT}{rest}");
+            let (answered, body) = ask(&server, "/token", basic, &form).await;
+            assert_eq!(answered, status, "{basic:?} {rest} {body}");
+            assert!(status == 200 || body["error"] == "invalid_client");
+            let token = format!("token=unknown{rest}");
+            assert_eq!(ask(&server, "/revoke", basic, &token).await.0, status, "{basic:?} {rest}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_a_good_access_token_of_this_server_is_exchanged() {
+        let server = AuthorizationServer::new();
+        let token = server.login().access().expose_secret().to_owned();
+        let type_ = "urn:ietf:params:oauth:token-type";
+        let ask = async |token: &str, kind: &str| {
+            let form = format!(
+                "grant_type={TOKEN_EXCHANGE}&subject_token={token}&subject_token_type={type_}:{kind}\
+                 &audience=a&audience=b&resource=urn:a&resource=urn:b"
+            );
+            ask(&server, "/token", None, &form).await
+        };
+        let (status, tokens) = ask(&token, "access_token").await;
+        assert_eq!((status, &tokens["refresh_token"]), (200, &Value::Null));
+        assert_eq!(tokens["issued_token_type"], format!("{type_}:access_token"));
+        assert_eq!(ask(&token, "saml2").await.0, 400);
+        assert_eq!(ask("other", "access_token").await.0, 400);
+        server.revoke_access_tokens();
+        assert_eq!(ask(&token, "access_token").await.1["error"], "invalid_request");
+    }
+
+    #[tokio::test]
+    async fn nobody_is_believed_who_is_not_known() {
+        let server = AuthorizationServer::new();
+        let form = format!("grant_type={JWT_BEARER}&assertion=e30.e30.e30");
+        let (status, body) = ask(&server, "/token", None, &form).await;
+        assert_eq!((status, &body["error"]), (400, &Value::from("invalid_grant")));
+    }
+}

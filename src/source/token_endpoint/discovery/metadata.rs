@@ -13,6 +13,16 @@ pub(crate) struct Endpoints {
     /// What is there and cannot be used is an error for who needs it, and for nobody else.
     pub(in super::super) revocation: Option<Result<Address, InvalidEndpoint>>,
     pub(in super::super) device: Option<Result<Address, InvalidEndpoint>>,
+    /// How clients may say who they are; empty if that is not known.
+    pub(in super::super) methods: Vec<String>,
+}
+
+impl Endpoints {
+    /// Whether the metadata lists none of these ways to say who the client is.
+    pub(in super::super) fn lists_none(&self, methods: &[&str]) -> bool {
+        let listed = |method: &&str| self.methods.iter().any(|listed| listed == method);
+        !self.methods.is_empty() && !methods.iter().any(listed)
+    }
 }
 
 /// The endpoints of a metadata document. `mtls`: whether the client has a certificate to show, for
@@ -40,8 +50,25 @@ pub(super) fn read(
         token: token.map_err(MetadataError::TokenEndpoint)?,
         revocation: endpoint("revocation_endpoint"),
         device: endpoint("device_authorization_endpoint"),
+        // RFC 8414 §2: what is meant where nothing is said.
+        methods: members
+            .list("token_endpoint_auth_methods_supported")
+            .unwrap_or_else(|| vec!["client_secret_basic".to_owned()]),
     })
 }
+
+/// What may be wrong where a server refuses the client. Lists are often incomplete, so it is no more
+/// than a hint.
+#[derive(Debug)]
+pub(in super::super) struct NotListed;
+
+impl fmt::Display for NotListed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the issuer's metadata does not list how this client says who it is")
+    }
+}
+
+impl error::Error for NotListed {}
 
 /// Why there is no metadata to use; a later one tells more than an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,6 +180,23 @@ mod tests {
         assert_eq!(tokens(&json, false), Err(MetadataError::NoTokenEndpoint));
         let (missing, other) = (MetadataError::NotFound, MetadataError::OtherIssuer);
         assert_eq!((missing.or(other), other.or(missing)), (other, other));
+    }
+
+    #[test]
+    fn a_way_to_say_who_the_client_is_may_not_be_listed() {
+        let endpoints = |list: &str| {
+            let json = format!(
+                r#"{{"issuer":"{ISSUER}","token_endpoint":"https://as.example/t","x":1{list}}}"#
+            );
+            read(json.as_bytes(), ISSUER, false, false).unwrap()
+        };
+        let both =
+            endpoints(r#","token_endpoint_auth_methods_supported":["none","private_key_jwt"]"#);
+        assert!(both.lists_none(&["client_secret_post"]) && !both.lists_none(&["a", "none"]));
+        // RFC 8414 §2.
+        let silent = endpoints("");
+        assert!(silent.lists_none(&["none"]) && !silent.lists_none(&["client_secret_basic"]));
+        assert!(!endpoints(r#","token_endpoint_auth_methods_supported":[]"#).lists_none(&["none"]));
     }
 
     #[test]

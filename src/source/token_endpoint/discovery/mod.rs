@@ -25,6 +25,7 @@ use tower::Service;
 
 use self::issuer::Issuer;
 pub(crate) use self::metadata::Endpoints;
+pub(super) use self::metadata::NotListed;
 use super::address::InvalidEndpoint;
 use crate::{
     BoxError, Clock, RefreshError,
