@@ -9,11 +9,11 @@ use crate::{
 };
 
 /// Of a waiting request, beyond a plain one in flight.
-const WAITING_BYTES: f64 = 650.0;
+const WAITING_BYTES: f64 = 200.0;
 /// Of a stormed request, beyond one with a valid token.
-const ALLOCATIONS: f64 = 8.1;
+const ALLOCATIONS: f64 = 2.1;
 /// Of an idle session, beyond its tokens.
-const SESSION_BYTES: f64 = 2_100.0;
+const SESSION_BYTES: f64 = 1_200.0;
 
 /// # Panics
 ///
