@@ -98,8 +98,9 @@ fn in_memory(criterion: &mut Criterion) {
     }
 }
 
-/// How long two threads take for `times` requests each, beginning together.
-fn both<S>(service: &S, times: u64, run: impl Fn(&mut S) + Sync) -> Duration
+/// How long two threads take for `times` requests each, beginning together. Each has a target of its own,
+/// whose count of holders they would fight for.
+fn both<S>(service: &S, times: u64, run: impl Fn(&mut S, &Uri) + Sync) -> Duration
 where
     S: Clone + Send + Sync,
 {
@@ -107,9 +108,9 @@ where
     thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
-                let mut service = service.clone();
+                let (mut service, uri) = (service.clone(), uri(ORIGIN));
                 start.wait();
-                (0..times).for_each(|_| run(&mut service));
+                (0..times).for_each(|_| run(&mut service, &uri));
             });
         }
         start.wait();
@@ -130,12 +131,11 @@ fn on_two_threads<S>(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, servi
 where
     S: Service<Request<Body>> + Clone + Send + Sync,
 {
-    let uri = uri(ORIGIN);
     group.bench_function(format!("{name}, a clone for each thread"), |bench| {
-        bench.iter_custom(|times| both(service, times, |mine| once(mine, &uri)));
+        bench.iter_custom(|times| both(service, times, |mine, uri| once(mine, uri)));
     });
     group.bench_function(format!("{name}, a clone for each request"), |bench| {
-        bench.iter_custom(|times| both(service, times, |mine| once(&mut mine.clone(), &uri)));
+        bench.iter_custom(|times| both(service, times, |mine, uri| once(&mut mine.clone(), uri)));
     });
 }
 
