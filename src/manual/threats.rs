@@ -28,8 +28,8 @@
 //!
 //! # What this crate cannot reach
 //!
-//! Zeroizing ends where a token leaves this crate's own buffers: the `Authorization` value in a request's
-//! header map (the `http` crate's), the connection's write buffer and TLS records, HTTP/2's header
+//! Zeroizing ends where a token leaves this crate's own buffers. The `Authorization` value is one of these:
+//! it is zeroized when the last request that carries it is gone. Out of reach are the connection's write buffer and TLS records, HTTP/2's header
 //! tables, the private key of a client certificate (rustls's), what the readers of PEM and JSON and the
 //! crypto back end make of a [`ClientAuthentication`](crate::ClientAuthentication)'s key, and copies that a [`TokenSource`](crate::TokenSource) or a [`TokenStore`](crate::TokenStore) of
 //! yours makes.
