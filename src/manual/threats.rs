@@ -28,11 +28,12 @@
 //!
 //! # What this crate cannot reach
 //!
-//! Zeroizing ends where a token leaves this crate's own buffers. The `Authorization` value is one of these:
-//! it is zeroized when the last request that carries it is gone. Out of reach are the connection's write buffer and TLS records, HTTP/2's header
-//! tables, the private key of a client certificate (rustls's), what the readers of PEM and JSON and the
-//! crypto back end make of a [`ClientAuthentication`](crate::ClientAuthentication)'s key, and copies that a [`TokenSource`](crate::TokenSource) or a [`TokenStore`](crate::TokenStore) of
-//! yours makes.
+//! Zeroizing ends where a token leaves this crate's own buffers. The text of the `Authorization` value is one
+//! of these: it is zeroized when the last request that carries it is gone. Out of reach are the connection's
+//! write buffer and TLS records, HTTP/2's header tables, the private key of a client certificate (rustls's),
+//! what the readers of PEM and JSON and the crypto back end make of a
+//! [`ClientAuthentication`](crate::ClientAuthentication)'s key, and copies that a
+//! [`TokenSource`](crate::TokenSource) or a [`TokenStore`](crate::TokenStore) of yours makes.
 //!
 //! A sensitive header value is redacted by `http`'s own `Debug`. A layer of yours that prints header
 //! values by other means prints this one too, if it stands beneath [`AuthLayer`](crate::AuthLayer).
