@@ -24,6 +24,8 @@ fn in_memory(criterion: &mut Criterion) {
             let all = [Who::Ours, Who::Ideal, Who::Mutex];
             group(criterion, &name, n, &all, |who, phase| arena.storm(who, n, phase));
         }
+        // A refresh for each request, one after the other.
+        group(criterion, &name, 10, &[Who::Retry], |who, phase| arena.storm(who, 10, phase));
     }
 }
 
@@ -38,9 +40,8 @@ fn over_sockets(criterion: &mut Criterion) {
     for (name, protocol) in [("http1", Protocol::Http1), ("http2", Protocol::Http2)] {
         let sockets = Sockets::new(protocol, n);
         let name = format!("refresh_storm/{name}");
-        group(criterion, &name, n, &[Who::Ours, Who::Ideal], |who, phase| {
-            sockets.storm(who, phase)
-        });
+        let all = [Who::Ours, Who::Ideal, Who::Mutex];
+        group(criterion, &name, n, &all, |who, phase| sockets.storm(who, phase));
     }
 }
 

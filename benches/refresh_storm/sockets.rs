@@ -20,9 +20,10 @@ use tower_reauth::ReplayBody;
 
 use crate::{
     api::Api,
-    contenders::{self, Ideal},
-    storm::{Arena, Outcome, Who, run},
-    tokens::Issuer,
+    contenders::{self, Ideal, Stack},
+    storm::{Arena, Outcome, Who, run, spend},
+    support::{Fresh, mutex_client::MutexClient},
+    tokens::{self, Issuer},
 };
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,6 +75,16 @@ impl Sockets {
             Who::Ideal => {
                 let ideal = Ideal::new(&issuer, self.ideal.clone(), uri);
                 self.arena.block_on(async move { run(&ideal, n, phase).await })
+            }
+            Who::Mutex => {
+                let service = MutexClient::new(
+                    self.ideal.clone(),
+                    &Fresh::new(&tokens::old()),
+                    spend(&issuer),
+                );
+                let service = service.expect("the token fits in a header");
+                let stack = Stack { service, uri };
+                self.arena.block_on(async move { run(&stack, n, phase).await })
             }
             other => panic!("{other} does not go over sockets"),
         };

@@ -162,7 +162,7 @@ async fn through(who: Who, n: usize, phase: f64, issuer: &Issuer, api: &Api) -> 
 }
 
 /// The refresh of a client that keeps its refresh token in a variable.
-fn spend(
+pub(crate) fn spend(
     issuer: &Issuer,
 ) -> impl Fn() -> futures::future::BoxFuture<'static, Result<Fresh, tower_reauth::BoxError>>
 + Clone

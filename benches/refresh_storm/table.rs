@@ -34,8 +34,8 @@ pub(crate) fn print() {
     }
     for (name, protocol) in [("HTTP/1.1", Protocol::Http1), ("HTTP/2", Protocol::Http2)] {
         let sockets = Sockets::new(protocol, 1_000);
-        let times =
-            take_turns(&[Who::Ours, Who::Ideal], 31, |who, phase| sockets.storm(who, phase));
+        let all = [Who::Ours, Who::Ideal, Who::Mutex];
+        let times = take_turns(&all, 31, |who, phase| sockets.storm(who, phase));
         row(name, 1_000, &times);
     }
     println!();
