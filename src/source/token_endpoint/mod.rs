@@ -280,12 +280,14 @@ where
         endpoints: &Endpoints,
         form: Form<'_>,
     ) -> Result<Answer, RefreshError> {
+        // Before the service is ready: a signer may wait for that very service, and a permit that is held
+        // meanwhile is one that nobody can use.
+        let shown = self.client.show(&self.audience(endpoints)).await?;
         let mut service = self.service.clone();
         if let Err(error) = service.ready().await {
             // Nothing was handed over yet, so nothing can have been spent.
             return Err(transport::unspent(&error.into()));
         }
-        let shown = self.client.show(&self.audience(endpoints)).await?;
         let form = form.without(&ClientAuthentication::PARAMETERS);
         let form = shown.fields.iter().fold(form, |form, (name, value)| form.field(name, value));
         let mut request = Request::new(Full::new(form.encode()));
