@@ -152,6 +152,10 @@ impl ClientAuthentication {
         }
     }
 
+    pub(crate) fn is_assertion(&self) -> bool {
+        matches!(self.method, Method::Assertion(_))
+    }
+
     pub(crate) fn is_mtls(&self) -> bool {
         matches!(self.method, Method::Mtls)
     }

@@ -387,6 +387,18 @@ async fn an_endpoint_that_the_program_names_bypasses_the_metadata() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_endpoint_that_the_program_names_needs_no_metadata() {
+    let issuer = Issuer::default();
+    for address in [OAUTH, OPENID] {
+        issuer.answer(address, || status(503));
+    }
+    let grant = issuer.grant().revocation_endpoint("https://auth.example.com/revoke").unwrap();
+    TokenSource::revoke(&grant, issuer.server.login()).await.unwrap();
+    assert_eq!(issuer.asked(), [post("/revoke")]);
+    assert_eq!(issuer.server.revocations(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_revocation_endpoint_that_cannot_be_used_fails_the_revocation_alone() {
     let issuer = Issuer::default();
     issuer.answer(OAUTH, || {

@@ -277,7 +277,8 @@ where
 {
     async fn attempt(&self, at: &Endpoints, held: &Held) -> Result<TokenSet, Failed> {
         let unsent = |error| Failed { error, gone: false };
-        let own = self.kind.fields(held, &self.endpoint.audience(at)).await.map_err(unsent)?;
+        let own =
+            self.kind.fields(held, &self.endpoint.audience(Some(at))).await.map_err(unsent)?;
         let scope = match held.scope() {
             Some(granted) if K::SPENDS_REFRESH_TOKEN => within(&self.scope, granted),
             Some(_) | None => Cow::Borrowed(self.scope.as_str()),
