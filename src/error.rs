@@ -177,6 +177,23 @@ impl RefreshError {
         self
     }
 
+    /// The same of what had to come before the request for tokens, such as a signature: it is no word of
+    /// the authorization server on the grant, and nothing was spent yet.
+    pub(crate) fn before_sending(self) -> Self {
+        match self.0.kind {
+            Kind::Rejected | Kind::LoginRequired | Kind::LoggedOut | Kind::Closed => {
+                Self::misconfigured().with_source(self)
+            }
+            Kind::Transient
+            | Kind::Ambiguous
+            | Kind::Unanswered
+            | Kind::Misconfigured
+            | Kind::NoRuntime
+            | Kind::Reentrant => self.of_nothing_spent(),
+            _ => Self::transient().with_source(self),
+        }
+    }
+
     pub(crate) fn into_kind(mut self, kind: Kind) -> Self {
         Arc::make_mut(&mut self.0).kind = kind;
         self

@@ -26,7 +26,9 @@ enum Origin {
 impl Assertion {
     /// What a closure gives, such as one that asks a key service to sign.
     ///
-    /// An error of it is one of the attempt: [`RefreshError::transient`] is tried again.
+    /// An error of it is one of the attempt: [`RefreshError::transient`] is tried again. Where the
+    /// assertion says who the client is, it spends nothing and ends no session: any error that asks for a
+    /// login is a configuration error there.
     ///
     /// ```
     /// use tower_reauth::{Assertion, Audience, RefreshError};

@@ -152,6 +152,10 @@ impl ClientAuthentication {
         }
     }
 
+    pub(crate) fn is_assertion(&self) -> bool {
+        matches!(self.method, Method::Assertion(_))
+    }
+
     pub(crate) fn is_mtls(&self) -> bool {
         matches!(self.method, Method::Mtls)
     }
@@ -181,7 +185,9 @@ impl ClientAuthentication {
             Method::Assertion(assertion) => {
                 const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
                 let type_ = Zeroizing::new(TYPE.to_owned());
-                let assertion = assertion.text(audience).await?;
+                let assertion = assertion.text(audience).await;
+                // A signer's own session may have ended, which is no verdict on this one (RFC 6749 §5.2).
+                let assertion = assertion.map_err(RefreshError::before_sending)?;
                 shown.fields.extend([
                     client_id(),
                     ("client_assertion_type", type_),

@@ -200,6 +200,33 @@ async fn old_metadata_serves_while_no_newer_is_to_be_had() {
     }
 }
 
+/// A request waits 10 s at most, and what it waits for is known already.
+#[tokio::test(start_paused = true)]
+async fn an_issuer_that_fell_silent_fails_no_request_while_its_old_metadata_serves() {
+    for (answer_timeout, lost) in [(30, 0), (1, 1)] {
+        let issuer = Issuer::default();
+        let session = Session::builder(issuer.grant())
+            .tokens(issuer.server.login().expires_in(Duration::ZERO))
+            .attempts(1, Duration::ZERO)
+            .answer_timeout(Duration::from_secs(answer_timeout))
+            .origin(ORIGIN)
+            .build()
+            .unwrap();
+        refresh(&session).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        let (_hold, held) = watch::channel(true);
+        *issuer.held.lock().unwrap() = Some(held);
+
+        // One that is dropped before it is given up is not begun again at once.
+        for _ in 0..lost {
+            refresh(&session).await.unwrap_err();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        refresh(&session).await.unwrap();
+        assert_eq!(issuer.server.reused(), 0);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_token_endpoint_that_moved_is_found_within_the_same_attempt() {
     let gone: [Answer; 4] =
@@ -357,6 +384,18 @@ async fn an_endpoint_that_the_program_names_bypasses_the_metadata() {
     let named = RefreshTokenGrant::new("https://auth.example.com/token", "app", issuer.clone());
     refresh(&issuer.session(named.unwrap())).await.unwrap();
     assert_eq!(issuer.asked(), [post("/token")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_the_program_names_needs_no_metadata() {
+    let issuer = Issuer::default();
+    for address in [OAUTH, OPENID] {
+        issuer.answer(address, || status(503));
+    }
+    let grant = issuer.grant().revocation_endpoint("https://auth.example.com/revoke").unwrap();
+    TokenSource::revoke(&grant, issuer.server.login()).await.unwrap();
+    assert_eq!(issuer.asked(), [post("/revoke")]);
+    assert_eq!(issuer.server.revocations(), 1);
 }
 
 #[tokio::test(start_paused = true)]

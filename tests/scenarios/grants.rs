@@ -1,17 +1,24 @@
 //! Grants and client authentication, through a whole session.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
 use futures::{StreamExt, future::join_all};
-use http::{StatusCode, header};
+use http::{Request, StatusCode, header};
 use tokio::time::sleep;
+use tower::{ServiceExt, limit::ConcurrencyLimit};
 use tower_reauth::{
-    ClientAuthentication, ClientCredentials, Entry, Event, MemoryStore, RefreshTokenGrant,
-    SecurityToken, Session, TokenExchange, TokenStore,
+    Assertion, ClientAuthentication, ClientCredentials, Entry, Event, MemoryStore, RefreshError,
+    RefreshTokenGrant, SecurityToken, Session, TokenExchange, TokenStore,
     testing::{AuthorizationServer, Fault},
 };
 
-use crate::support::{ORIGIN, World, get, send, send_all, settle, told};
+use crate::support::{Body, ORIGIN, World, get, send, send_all, settle, told};
 
 /// A secret that only the right encoding brings across.
 const SECRET: &str = "s3cr:t%+ /~";
@@ -174,6 +181,74 @@ async fn a_confidential_client_authenticates_when_it_refreshes_and_when_it_revok
     session.logout().await.unwrap();
     settle().await;
     assert!(!world.authorization.is_valid(&token), "revoked");
+}
+
+/// A signer that needs a token of its own: what became of it says nothing of this session's grant.
+#[tokio::test(start_paused = true)]
+async fn a_signer_whose_own_session_ended_ends_no_other() {
+    for (failure, misconfigured) in [
+        (RefreshError::rejected(), true),
+        (RefreshError::ambiguous(), false),
+        (RefreshError::transient(), false),
+    ] {
+        let world = World::new();
+        world.authorization.lifetime(Duration::from_secs(60));
+        let broken = Arc::new(AtomicBool::new(true));
+        let assertion = Assertion::from_fn({
+            let broken = broken.clone();
+            move |_| {
+                let answer = match broken.load(SeqCst) {
+                    true => Err(failure.clone()),
+                    false => Ok("e30.e30.e30".to_owned()),
+                };
+                async move { answer }
+            }
+        });
+        let signed = ClientAuthentication::assertion("app", assertion);
+        let endpoint = world.authorization.token_endpoint().to_string();
+        let grant = RefreshTokenGrant::new(&endpoint, signed, world.authorization.clone());
+        let session = world
+            .builder_over(grant.unwrap())
+            .tokens(world.authorization.login().expires_in(Duration::ZERO))
+            .attempts(1, Duration::ZERO)
+            .build()
+            .unwrap();
+
+        let error = session.token().await.unwrap_err();
+
+        assert!(!error.needs_login() && !error.was_ambiguous(), "{error}");
+        assert_eq!(error.is_misconfigured(), misconfigured, "{error}");
+        assert_eq!(world.authorization.token_requests(), 0);
+        broken.store(false, SeqCst);
+        sleep(Duration::from_secs(2)).await;
+        let later = session.token().await;
+        assert!(!later.is_err_and(|error| error.needs_login()), "the refresh token is kept");
+        assert_ne!(world.authorization.token_requests(), 0);
+    }
+}
+
+/// A key service behind the same client.
+#[tokio::test(start_paused = true)]
+async fn a_signer_may_ask_by_the_client_that_the_grant_is_given() {
+    let world = World::new();
+    let service = ConcurrencyLimit::new(world.authorization.clone(), 1);
+    let endpoint = world.authorization.token_endpoint().to_string();
+    let assertion = Assertion::from_fn({
+        let service = service.clone();
+        move |_| {
+            let mut service = service.clone();
+            async move {
+                let ready = ServiceExt::<Request<Body>>::ready(&mut service).await;
+                ready.map(|_| "e30.e30.e30".to_owned()).map_err(|_| RefreshError::misconfigured())
+            }
+        }
+    });
+    let signed = ClientAuthentication::assertion("app", assertion);
+    let source = ClientCredentials::new(&endpoint, signed, service).unwrap();
+    let builder = Session::builder(source).attempts(1, Duration::ZERO).origin(ORIGIN);
+    let error = builder.build().unwrap().token().await.err();
+    assert!(!error.is_some_and(|error| error.is_timeout()), "it waits for itself");
+    assert_eq!(world.authorization.token_requests(), 1);
 }
 
 /// RFC 6749 §6, and only what the server says is granted.

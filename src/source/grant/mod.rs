@@ -67,8 +67,8 @@ use crate::{BoxError, RefreshError, TokenSet};
 /// OpenID Connect Discovery). The metadata is fetched with the first token request: from
 /// `/.well-known/oauth-authorization-server`, with the path of the issuer after it, or else from the
 /// issuer's own path with `/.well-known/openid-configuration` after that. It is kept for
-/// [an hour](Self::metadata_lifetime), used longer while no newer can be had, and fetched again, at most
-/// every 10 s, when nobody is at the token endpoint: no connection, 404, 405 or 410. A request that
+/// [an hour](Self::metadata_lifetime), used longer while no newer can be had within 3 s, and fetched
+/// again, at most every 10 s, when nobody is at the token endpoint: no connection, 404, 405 or 410. A request that
 /// failed so is then sent to where the endpoint is now.
 ///
 /// A document counts only if its `issuer` is the same, character by character. Its endpoints must be
@@ -277,7 +277,8 @@ where
 {
     async fn attempt(&self, at: &Endpoints, held: &Held) -> Result<TokenSet, Failed> {
         let unsent = |error| Failed { error, gone: false };
-        let own = self.kind.fields(held, &self.endpoint.audience(at)).await.map_err(unsent)?;
+        let own =
+            self.kind.fields(held, &self.endpoint.audience(Some(at))).await.map_err(unsent)?;
         let scope = match held.scope() {
             Some(granted) if K::SPENDS_REFRESH_TOKEN => within(&self.scope, granted),
             Some(_) | None => Cow::Borrowed(self.scope.as_str()),

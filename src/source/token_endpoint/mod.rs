@@ -185,9 +185,10 @@ impl<S> TokenEndpoint<S> {
         }
     }
 
-    /// For whom an assertion is.
-    pub(crate) fn audience(&self, at: &Endpoints) -> Audience {
-        Audience { issuer: self.issuer.clone(), token_endpoint: at.token.uri.to_string() }
+    /// For whom an assertion is; `None` where none will be shown.
+    pub(crate) fn audience(&self, at: Option<&Endpoints>) -> Audience {
+        let token_endpoint = at.map(|at| at.token.uri.to_string()).unwrap_or_default();
+        Audience { issuer: self.issuer.clone(), token_endpoint }
     }
 
     /// What an error of the service's call means. The server may have got the request all the same.
@@ -221,7 +222,7 @@ where
         at: &Endpoints,
         form: Form<'_>,
     ) -> Result<TokenSet, Failed> {
-        let answer = match self.post(&at.token, at, form).await {
+        let answer = match self.post(&at.token, &self.audience(Some(at)), form).await {
             Ok(answer) => answer,
             Err(error) => return Err(Failed { gone: error.kind() == Kind::Transient, error }),
         };
@@ -254,7 +255,7 @@ where
             Some(Err(flaw)) => return Err(RefreshError::misconfigured().with_source(*flaw)),
             None => return Err(RefreshError::misconfigured().with_source(device::NoEndpoint)),
         };
-        let answer = self.post(address, &at, form).await?;
+        let answer = self.post(address, &self.audience(Some(&at)), form).await?;
         device::codes(&answer, self.plain, Clock::system().now().wall)
     }
 
@@ -277,15 +278,17 @@ where
     async fn post(
         &self,
         address: &Address,
-        endpoints: &Endpoints,
+        audience: &Audience,
         form: Form<'_>,
     ) -> Result<Answer, RefreshError> {
+        // Before the service is ready: a signer may wait for that very service, and a permit that is held
+        // meanwhile is one that nobody can use.
+        let shown = self.client.show(audience).await?;
         let mut service = self.service.clone();
         if let Err(error) = service.ready().await {
             // Nothing was handed over yet, so nothing can have been spent.
             return Err(transport::unspent(&error.into()));
         }
-        let shown = self.client.show(&self.audience(endpoints)).await?;
         let form = form.without(&ClientAuthentication::PARAMETERS);
         let form = shown.fields.iter().fold(form, |form, (name, value)| form.field(name, value));
         let mut request = Request::new(Full::new(form.encode()));

@@ -9,8 +9,8 @@ use http_body_util::Full;
 use tokio::runtime::Handle;
 use tower::Service;
 
-use super::{Form, TokenEndpoint, address::Address, discovery::Endpoints, outcome};
-use crate::{BoxError, Clock, RefreshError, TokenSet, error::Kind};
+use super::{Form, TokenEndpoint, address::Address, outcome};
+use crate::{Audience, BoxError, Clock, RefreshError, TokenSet, error::Kind};
 
 /// How long the waits between attempts may be in all. A session allows a revocation 10 s.
 const WAIT: Duration = Duration::from_secs(8);
@@ -30,16 +30,27 @@ where
     /// no other or the server does not revoke that kind. Nothing happens where there is no revocation
     /// endpoint.
     pub(crate) async fn revoke(&self, tokens: &TokenSet) -> Result<(), RefreshError> {
-        let endpoints = self.endpoints().await?;
-        let address = match (&self.revocation, &endpoints.revocation) {
-            (Some(address), _) | (None, Some(Ok(address))) => address,
-            (None, Some(Err(flaw))) => return Err(RefreshError::misconfigured().with_source(*flaw)),
-            (None, None) => return Ok(()),
+        let found;
+        let (address, audience) = match &self.revocation {
+            // An assertion alone has to know where the token endpoint is.
+            Some(address) if !self.client.is_assertion() => (address, None),
+            named => {
+                found = self.endpoints().await?;
+                let address = match (named, &found.revocation) {
+                    (Some(address), _) | (None, Some(Ok(address))) => address,
+                    (None, Some(Err(flaw))) => {
+                        return Err(RefreshError::misconfigured().with_source(*flaw));
+                    }
+                    (None, None) => return Ok(()),
+                };
+                (address, Some(&*found))
+            }
         };
+        let audience = self.audience(audience);
         let refresh = tokens.refresh().map(|token| (token.expose_secret(), "refresh_token"));
         let access = (tokens.access().expose_secret(), "access_token");
         for (token, hint) in refresh.into_iter().chain([access]) {
-            match self.revoke_one(address, &endpoints, token, hint).await {
+            match self.revoke_one(address, &audience, token, hint).await {
                 // RFC 7009 §2.2.1: the server revokes no tokens of this kind.
                 Err(error) if error.oauth_code() == Some(outcome::UNSUPPORTED_TOKEN_TYPE) => {}
                 revoked => return revoked,
@@ -53,14 +64,14 @@ where
     async fn revoke_one(
         &self,
         address: &Address,
-        endpoints: &Endpoints,
+        audience: &Audience,
         token: &str,
         hint: &str,
     ) -> Result<(), RefreshError> {
         let (mut left, mut step) = (WAIT, FIRST);
         loop {
             let form = Form::new().field("token", token).field("token_type_hint", hint);
-            let revoked = match self.post(address, endpoints, form).await {
+            let revoked = match self.post(address, audience, form).await {
                 Ok(answer) => outcome::revocation(&answer, Clock::system().now().wall),
                 Err(error) => Err(error),
             };

@@ -20,7 +20,10 @@ use crate::{
 
 /// How long the issuer may take, both addresses together: nothing is spent by asking, and the request for
 /// tokens wants what is left of the attempt's time.
-const LIMIT: Duration = Duration::from_secs(10);
+pub(super) const LIMIT: Duration = Duration::from_secs(10);
+
+/// The same where older metadata can serve: a request that waits for the token has 10 s in all.
+pub(super) const LIMIT_OF_NEWER: Duration = Duration::from_secs(3);
 
 enum Failure {
     /// The issuer may answer another time.
@@ -31,7 +34,11 @@ enum Failure {
 }
 
 impl Discovery {
-    pub(super) async fn ask<S, B>(&self, service: S) -> Result<Endpoints, RefreshError>
+    pub(super) async fn ask<S, B>(
+        &self,
+        service: S,
+        limit: Duration,
+    ) -> Result<Endpoints, RefreshError>
     where
         S: Service<Request<Full<Bytes>>, Response = Response<B>>,
         S::Error: Into<BoxError>,
@@ -42,7 +49,7 @@ impl Discovery {
         if Handle::try_current().is_err() {
             return asking.await;
         }
-        let answer = tokio::time::timeout(LIMIT, asking).await;
+        let answer = tokio::time::timeout(limit, asking).await;
         answer.unwrap_or_else(|_| Err(RefreshError::transient()))
     }
 

@@ -23,9 +23,12 @@ use http_body::Body;
 use http_body_util::Full;
 use tower::Service;
 
-use self::issuer::Issuer;
 pub(crate) use self::metadata::Endpoints;
 pub(super) use self::metadata::NotListed;
+use self::{
+    fetch::{LIMIT, LIMIT_OF_NEWER},
+    issuer::Issuer,
+};
 use super::address::InvalidEndpoint;
 use crate::{
     BoxError, Clock, RefreshError,
@@ -51,7 +54,7 @@ pub(super) struct Discovery {
 #[derive(Default)]
 struct Cache {
     known: Option<Known>,
-    /// When it was fetched last, with or without success.
+    /// When a fetch ended last, with success, without, or because nobody waited for it any longer.
     tried: Option<Instant>,
     /// The one fetch, for as long as anybody waits for it.
     fetching: Option<WeakShared<Fetching>>,
@@ -103,12 +106,19 @@ impl Discovery {
     }
 
     fn learn(&self, fetched: &Fetched) {
-        let now = Clock::system().now().mono;
-        let mut cache = lock(&self.cache);
-        cache.tried = Some(now);
+        let since = Clock::system().now().mono;
         if let Ok(endpoints) = fetched {
-            cache.known = Some(Known { endpoints: endpoints.clone(), since: now });
+            lock(&self.cache).known = Some(Known { endpoints: endpoints.clone(), since });
         }
+    }
+}
+
+/// A fetch that everybody gave up on was in vain too: the next one must not wait for the same silence.
+struct Tried<'a>(&'a Mutex<Cache>);
+
+impl Drop for Tried<'_> {
+    fn drop(&mut self) {
+        lock(self.0).tried = Some(Clock::system().now().mono);
     }
 }
 
@@ -136,10 +146,10 @@ impl Discovery {
         if let Some(known) = self.known(Clock::system().now().mono) {
             return Ok(known);
         }
-        match self.fetch(service).await {
-            Err(error) => self.stale().ok_or(error),
-            fetched => fetched,
-        }
+        let Some(stale) = self.stale() else {
+            return self.fetch(service, LIMIT).await;
+        };
+        Ok(self.fetch(service, LIMIT_OF_NEWER).await.unwrap_or(stale))
     }
 
     /// Where they are now, if the token endpoint is no longer where `before` said.
@@ -163,11 +173,11 @@ impl Discovery {
         if lock(&self.cache).tried_lately(Clock::system().now().mono) {
             return None;
         }
-        self.fetch(service).await.ok().filter(elsewhere)
+        self.fetch(service, LIMIT).await.ok().filter(elsewhere)
     }
 
     /// Fetch once for everybody who waits. Nobody owns the fetch: whoever is left goes on with it.
-    async fn fetch<S, B>(self: &Arc<Self>, service: &S) -> Fetched
+    async fn fetch<S, B>(self: &Arc<Self>, service: &S, limit: Duration) -> Fetched
     where
         S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + 'static,
         S::Error: Into<BoxError>,
@@ -179,7 +189,8 @@ impl Discovery {
         self.join(|| {
             let this = self.clone();
             async move {
-                let fetched = this.ask(service).await.map(Arc::new);
+                let _tried = Tried(&this.cache);
+                let fetched = this.ask(service, limit).await.map(Arc::new);
                 this.learn(&fetched);
                 fetched
             }
