@@ -171,7 +171,7 @@ impl<S, L, C: Clone> Refresh<S, L, C> {
             Some(NoReplay) => (Outgoing::unkept(uri), ReplayBody::once(body)),
         };
         let request = Request::from_parts(parts, body);
-        let mut waiting = session.waiting();
+        let waiting = session.waiting();
         let service = self.inner.clone();
         let is_admitted = waiting.is_admitted();
         let seen = session.newest();

@@ -127,12 +127,11 @@ impl Gate {
         self.snapshot.load()
     }
 
-    /// Ask the machine, and park if it says so. Without a waker the place only remembers which flight
-    /// is waited for.
+    /// Ask the machine, and park if it says so.
     pub(crate) fn poll(
         &self,
         place: &mut Place,
-        waker: Option<&Waker>,
+        cx: &Context<'_>,
         now: &Now,
         ask: impl FnOnce(&mut Lifecycle, Option<Serial>) -> Decision,
     ) -> Decision {
@@ -148,7 +147,7 @@ impl Gate {
         let unparked = match parks_for {
             Some(serial) => {
                 place.waited = Some(serial);
-                waker.and_then(|waker| state.waiting.park(place, waker))
+                state.waiting.park(place, cx.waker())
             }
             None => state.waiting.leave(place),
         };

@@ -64,23 +64,25 @@ impl Waiting {
         Self { shared, place: Place::default(), launches: 0, patience: None, timer: None }
     }
 
-    /// Whether a token can be attached at once. Where that takes a refresh, it begins here; the wait
-    /// itself begins when it is first polled.
-    pub(crate) fn is_admitted(&mut self) -> bool {
+    /// Whether a token can be attached at once. Where that takes a refresh, the first poll begins it: a
+    /// refresh runs the program's code, and whoever calls may hold a lock, or a turn of the inner
+    /// service, that this code needs.
+    pub(crate) fn is_admitted(&self) -> bool {
         let now = self.shared.clock.now();
-        let admit = |life: &mut Lifecycle, waited| life.admit(waited, &now);
-        match self.shared.gate.poll(&mut self.place, None, &now, admit) {
+        let decision = self.shared.gate.ask(&now, |state| {
+            let decision = state.life.admit(None, &now);
+            if let Decision::Refresh(ticket) = &decision {
+                state.life.abandon(ticket);
+            }
+            decision
+        });
+        match decision {
             Decision::Go(_) => true,
             Decision::GoAndRefresh(_, ticket) => {
                 let _ = self.shared.launch(ticket);
                 true
             }
-            Decision::Refresh(ticket) => {
-                // An error is there again at the first poll.
-                let _ = self.shared.begin(ticket);
-                false
-            }
-            Decision::Wait(_) | Decision::Fail(_) => false,
+            Decision::Refresh(_) | Decision::Wait(_) | Decision::Fail(_) => false,
         }
     }
 
@@ -116,7 +118,7 @@ impl Waiting {
             let this = self.as_mut().project();
             let now = this.shared.clock.now();
             let ask = |life: &mut Lifecycle, waited| ask(life, waited, &now);
-            match this.shared.gate.poll(this.place, Some(cx.waker()), &now, ask) {
+            match this.shared.gate.poll(this.place, cx, &now, ask) {
                 Decision::Go(generation) => return Poll::Ready(Ok(Go { generation, now })),
                 Decision::Fail(error) => return Poll::Ready(Err(error)),
                 Decision::GoAndRefresh(generation, ticket) => {

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -11,11 +11,11 @@ use std::{
 
 use tokio::time::advance;
 use tokio_test::{assert_pending, assert_ready_ok, task};
-use tower::ServiceExt;
+use tower::{Layer, Service, ServiceExt, limit::GlobalConcurrencyLimitLayer, load_shed::LoadShed};
 use tower_reauth::{AccessToken, Held, RefreshError, Session, TokenSet, source_fn};
 
 use crate::{
-    support::{ORIGIN, World, get, send},
+    support::{Body, ORIGIN, World, get, send, stack},
     unruly::{Mood, UnrulySource},
 };
 
@@ -94,4 +94,45 @@ async fn with_several_threads_no_step_is_taken_in_the_caller() {
     let session = Session::builder(source).origin(ORIGIN).build().unwrap();
     // The test itself runs on a thread that runs no tasks.
     assert_ne!(session.token().await.unwrap().expose_secret(), name());
+}
+
+/// The program may hold a lock of its own while it calls, and its source may need that one too.
+#[tokio::test(start_paused = true)]
+async fn no_step_is_taken_while_the_client_is_called() {
+    let world = World::new();
+    let calling = Arc::new(Mutex::new(()));
+    let source = source_fn({
+        let calling = calling.clone();
+        move |_: Held| {
+            let is_called = calling.try_lock().is_err();
+            async move { if is_called { Err(RefreshError::misconfigured()) } else { minted("new") } }
+        }
+    })
+    .from_nothing();
+    let session = Session::builder(source).origin(ORIGIN).build().unwrap();
+    let mut client = world.client(&session);
+    client.ready().await.unwrap();
+    let answer = {
+        let _calling = calling.lock().unwrap();
+        client.call(get("/"))
+    };
+    let _ = answer.await;
+    assert_eq!(session.token().await.unwrap().expose_secret(), "new");
+}
+
+/// What `poll_ready` bought for the request is no use to it while it waits, and may be to the source.
+#[tokio::test(start_paused = true)]
+async fn the_first_step_finds_the_turn_that_the_request_gave_back() {
+    let world = World::new();
+    let one = GlobalConcurrencyLimitLayer::new(1);
+    let turns = LoadShed::new(one.layer(tower::service_fn(|()| async { minted("new") })));
+    let source = source_fn(move |_: Held| {
+        let turns = turns.clone();
+        async move { turns.oneshot(()).await.map_err(|_| RefreshError::misconfigured()) }
+    })
+    .from_nothing();
+    let session = Session::builder(source).origin(ORIGIN).build().unwrap();
+    let client = stack::<_, Body, _>(&session, one.layer(world.api.clone()));
+    let _ = send(&client, get("/")).await;
+    assert_eq!(session.token().await.unwrap().expose_secret(), "new");
 }

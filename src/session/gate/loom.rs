@@ -72,7 +72,7 @@ fn admitted(gate: &Gate, now: &Now) -> Result<Generation, RefreshError> {
     let admitted = block_on(|cx| {
         loop {
             let ask = |life: &mut Lifecycle, waited| life.admit(waited, now);
-            match gate.poll(&mut place, Some(cx.waker()), now, ask) {
+            match gate.poll(&mut place, cx, now, ask) {
                 Decision::Go(generation) => return Poll::Ready(Ok(generation)),
                 Decision::Fail(error) => return Poll::Ready(Err(error)),
                 Decision::Wait(_) => return Poll::Pending,
@@ -93,8 +93,7 @@ fn admitted(gate: &Gate, now: &Now) -> Result<Generation, RefreshError> {
 fn parks_and_leaves(gate: &Gate, now: &Now) {
     let mut place = Place::default();
     let cx = Context::from_waker(Waker::noop());
-    let decision =
-        gate.poll(&mut place, Some(cx.waker()), now, |life, waited| life.admit(waited, now));
+    let decision = gate.poll(&mut place, &cx, now, |life, waited| life.admit(waited, now));
     if let Decision::Refresh(ticket) = decision {
         gate.abandon(&ticket, now);
     }
@@ -180,8 +179,7 @@ fn a_waiter_of_an_earlier_flight_that_leaves_late_removes_nobody() {
         let mut place = Place::default();
         let first = first_ticket(&gate, &now);
         let cx = Context::from_waker(Waker::noop());
-        let _ =
-            gate.poll(&mut place, Some(cx.waker()), &now, |life, waited| life.admit(waited, &now));
+        let _ = gate.poll(&mut place, &cx, &now, |life, waited| life.admit(waited, &now));
         // A login takes the first flight's place; the waiter was woken, and is dropped before it asks.
         let second = gate.change(&now, |state| state.life.log_in());
         let waiter = thread::spawn({
@@ -217,8 +215,7 @@ fn the_snapshot_is_there_before_anyone_is_woken() {
         let waker = Waker::from(looks.clone());
         let mut place = Place::default();
         let cx = Context::from_waker(&waker);
-        let _ =
-            gate.poll(&mut place, Some(cx.waker()), &now, |life, waited| life.admit(waited, &now));
+        let _ = gate.poll(&mut place, &cx, &now, |life, waited| life.admit(waited, &now));
         let refresh = thread::spawn({
             let gate = gate.clone();
             move || drop(publish(&gate, ticket, &now))
