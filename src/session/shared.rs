@@ -3,12 +3,16 @@
 use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
     sync::{Arc, OnceLock},
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
-use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    sync::oneshot,
+};
 
 use crate::{
     Clock, Origins, RefreshError, TokenSet,
@@ -112,12 +116,26 @@ impl Shared {
         let mut flight = Box::pin(Flight::new(self.clone(), ticket).run());
         let Some(runtime) = self.runtime() else { return Err(RefreshError::new(Kind::NoRuntime)) };
         if self.runtime.is_none() && runtime.runtime_flavor() == RuntimeFlavor::CurrentThread {
-            // What wakes this waker meanwhile is seen when the task is first polled.
-            let cx = &mut Context::from_waker(Waker::noop());
-            let step = catch_unwind(AssertUnwindSafe(|| flight.as_mut().poll(cx)));
-            if !matches!(step, Ok(Poll::Pending)) {
+            let (hand_over, handed) = oneshot::channel();
+            let task = runtime.spawn(async move {
+                if let Ok(flight) = handed.await {
+                    let flight: Pin<Box<_>> = flight;
+                    let _ = flight.await;
+                }
+            });
+            // A runtime that has ended drops its tasks at once: there the step would spend a token whose
+            // answer nobody hears. The ticket is given back.
+            if task.is_finished() {
                 return Ok(());
             }
+            // What wakes this waker meanwhile is seen when the task polls the flight.
+            let cx = &mut Context::from_waker(Waker::noop());
+            let step = catch_unwind(AssertUnwindSafe(|| flight.as_mut().poll(cx)));
+            if matches!(step, Ok(Poll::Pending)) {
+                // If the runtime has ended meanwhile, the flight is dropped here as its task would be.
+                let _ = hand_over.send(flight);
+            }
+            return Ok(());
         }
         runtime.spawn(flight);
         Ok(())

@@ -15,7 +15,7 @@ use tower::{Layer, Service, ServiceExt, limit::GlobalConcurrencyLimitLayer, load
 use tower_reauth::{AccessToken, Held, RefreshError, Session, TokenSet, source_fn};
 
 use crate::{
-    support::{Body, ORIGIN, World, get, send, stack},
+    support::{Body, ORIGIN, World, get, paused, send, stack},
     unruly::{Mood, UnrulySource},
 };
 
@@ -135,4 +135,23 @@ async fn the_first_step_finds_the_turn_that_the_request_gave_back() {
     let client = stack::<_, Body, _>(&session, one.layer(world.api.clone()));
     let _ = send(&client, get("/")).await;
     assert_eq!(session.token().await.unwrap().expose_secret(), "new");
+}
+
+/// A refresh token that is spent there would be lost: nobody could hear the answer.
+#[test]
+fn no_step_is_taken_on_a_runtime_that_has_ended() {
+    let world = World::new();
+    let session = world.session();
+    paused().block_on(session.token()).unwrap();
+    let refused = session.peek().unwrap();
+    let ended = paused();
+    let handle = ended.handle().clone();
+    drop(ended);
+    let _entered = handle.enter();
+    let _answers = world.authorization.hold();
+    let mut waiting = task::spawn(session.refresh_after(&refused));
+    let answer = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| waiting.poll()));
+    assert_eq!(world.authorization.token_requests(), 0, "{answer:?}");
+    let Ok(std::task::Poll::Ready(Err(error))) = answer else { panic!("{answer:?}") };
+    assert!(!error.to_string().contains("panicked"), "{error}");
 }
