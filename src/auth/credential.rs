@@ -48,6 +48,8 @@ impl Attached {
         match headers.try_insert(header::AUTHORIZATION, credential) {
             Ok(None) => Self::Yes,
             Ok(Some(theirs)) => Self::put_back(headers, theirs, session),
+            // Where there is no room, none is needed for a field that is there.
+            Err(_) if headers.contains_key(header::AUTHORIZATION) => Self::No(session),
             Err(_) => Self::Missing(RefreshError::new(Kind::Overfull)),
         }
     }

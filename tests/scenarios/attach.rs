@@ -8,10 +8,12 @@ use std::{
     time::Duration,
 };
 
-use http::{Method, Request, header};
+use http::{Method, Request, Response, header};
 use tokio_test::{assert_ready, task};
-use tower::{Layer, ServiceExt, util::BoxCloneSyncService};
-use tower_reauth::{AccessToken, AuthLayer, Credential, NoAuth, Origins, RefreshError, Session};
+use tower::{Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
+use tower_reauth::{
+    AccessToken, AuthLayer, BoxError, Credential, NoAuth, Origins, RefreshError, Session,
+};
 
 use crate::support::{ABROAD, Body, Client, ORIGIN, World, get, send};
 
@@ -236,6 +238,27 @@ async fn a_request_as_full_as_can_be_is_a_typed_error() {
         assert!(error.to_string().contains("fields"), "{error}");
     }
     assert_eq!(world.api.requests(), 0);
+}
+
+/// Even where there is no room for one more field, since none is added.
+#[tokio::test(start_paused = true)]
+async fn the_callers_own_credentials_in_a_request_as_full_as_can_be_pass() {
+    let session = World::new().session();
+    session.token().await.unwrap();
+    let client = AuthLayer::new(session).layer(service_fn(|request: Request<Body>| async move {
+        assert_eq!(request.headers()[header::AUTHORIZATION], "Basic b3du");
+        Ok::<_, BoxError>(Response::new(Body::default()))
+    }));
+    let mut request = get("/");
+    request.headers_mut().insert(header::AUTHORIZATION, "Basic b3du".parse().unwrap());
+    for field in 0.. {
+        let name = header::HeaderName::try_from(format!("x-{field}")).unwrap();
+        let value = header::HeaderValue::from_static("1");
+        if request.headers_mut().try_insert(name, value).is_err() {
+            break;
+        }
+    }
+    client.oneshot(request).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
