@@ -74,7 +74,8 @@ pub(crate) struct Outlook {
 
 /// For how long a request may go out with a token without asking the machine.
 ///
-/// It does not depend on when it is looked at, so that a snapshot that says so need not be replaced.
+/// It hardly depends on when it is looked at, so that a snapshot that says so need not be replaced: only
+/// the end of a pause does, for a token of unknown expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Calm {
     Never,

@@ -44,7 +44,8 @@ pin_project! {
 }
 
 pin_project! {
-    // Requests are boxed: they lie here only while something else than a refresh is waited for.
+    // Requests are boxed: a challenged one lies here only while something else than its refresh is waited
+    // for, and one with a valid token never does.
     #[project = StateProj]
     enum State<F, B, R> {
         Sending { #[pin] future: F },
@@ -60,7 +61,7 @@ enum Role<A> {
     /// It is none of the session's business.
     Passing,
     Attempting(A),
-    /// Polled again after it ended, a future stays pending, as futures may.
+    /// Polled again after that, the future stays pending, as futures may.
     Over,
 }
 

@@ -174,8 +174,8 @@ impl Session {
     /// Forget the tokens, bury the record in the store, and revoke them where the source can.
     ///
     /// Memory is cleared and waiters are woken as soon as this is polled; the rest goes on even if this
-    /// future is dropped: each call of the store takes 5 s at most, and each of the issuer 10 s. A source
-    /// that spends no refresh token has nothing to bury.
+    /// future is dropped: each call of the store takes 5 s at most, and each of the issuer 10 s. With a
+    /// source that spends no refresh token it is local: nothing is buried, and nothing revoked.
     ///
     /// # Errors
     ///
@@ -205,7 +205,8 @@ impl Session {
             let found = buried.as_ref().ok().cloned().flatten();
             let found = found
                 .filter(|found| held.as_ref().is_none_or(|held| held.refresh() != found.refresh()));
-            for tokens in held.into_iter().chain(found) {
+            // A neighbour of a source that spends nothing may hold the same access token, and keeps it.
+            for tokens in held.into_iter().chain(found).filter(|_| bury) {
                 calls::revoke(&owner, tokens).await;
             }
             buried.map(drop)

@@ -2,7 +2,8 @@
 //!
 //! Two clocks are the dearest part of sending a request whose token is valid. Where the auth layer is
 //! called before the refresh layer's own call returns, on the same thread and with nothing awaited
-//! between, what the refresh layer has read serves both.
+//! between, what the refresh layer has read serves both. A layer between them that blocks in its `call`
+//! makes the reading older by as long as it blocks.
 
 use std::cell::Cell;
 

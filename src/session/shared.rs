@@ -109,9 +109,10 @@ impl Shared {
     /// As [`launch`](Self::launch), for a caller that waits.
     ///
     /// A spawned task queues behind whatever else is ready, and where thousands of requests are refused
-    /// at once that is all of them. So where there is one thread anyway the refresh takes its first step
-    /// here. Beneath it lies the program's code: if it blocks, it blocks the thread that it would have
-    /// blocked from its task; a panic ends here, and the flight tells everyone of it.
+    /// at once that is all of them. So on a runtime with one thread the refresh takes its first step
+    /// here. Beneath it lies the program's code: if it blocks, it blocks a thread that waits for it, which
+    /// is the runtime's own unless the caller is polled elsewhere; a panic ends here, and the flight tells
+    /// everyone of it.
     pub(crate) fn begin(self: &Arc<Self>, ticket: Ticket) -> Result<(), RefreshError> {
         let mut flight = Box::pin(Flight::new(self.clone(), ticket).run());
         let Some(runtime) = self.runtime() else { return Err(RefreshError::new(Kind::NoRuntime)) };

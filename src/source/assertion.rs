@@ -78,10 +78,17 @@ impl fmt::Debug for Assertion {
 }
 
 /// For whom an assertion is: one of its names goes into `aud` (RFC 7523 §3).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Audience {
     pub(crate) issuer: String,
     pub(crate) token_endpoint: String,
+}
+
+impl fmt::Debug for Audience {
+    /// The endpoint's query may hold what is nobody's business.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Audience").field("issuer", &self.issuer).finish_non_exhaustive()
+    }
 }
 
 impl Audience {

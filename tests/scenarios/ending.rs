@@ -9,8 +9,8 @@ use tokio::{
     time::{Instant, sleep},
 };
 use tower_reauth::{
-    AccessToken, Entry, Event, Record, RefreshError, Session, Status, TokenSet, TokenStore,
-    testing::Fault,
+    AccessToken, Entry, Event, Held, Record, RefreshError, Session, Status, TokenSet, TokenSource,
+    TokenStore, testing::Fault,
 };
 
 use crate::{
@@ -430,6 +430,30 @@ async fn a_logout_of_a_source_that_spends_no_refresh_token_is_local() {
     assert!(one.token().await.unwrap_err().is_logged_out(), "its own tokens do not revive it");
     assert_eq!(store.calls(Op::Bury), 0);
     assert!(other.token().await.is_ok());
+}
+
+/// P5: a neighbour may hold the same access token.
+#[tokio::test(start_paused = true)]
+async fn a_logout_of_a_source_that_spends_no_refresh_token_revokes_nothing() {
+    struct Spendless;
+    impl TokenSource for Spendless {
+        async fn refresh(&self, _: Held) -> Result<TokenSet, RefreshError> {
+            Ok(pair("fresh", "none"))
+        }
+
+        async fn revoke(&self, _: TokenSet) -> Result<(), RefreshError> {
+            panic!("the token is somebody else's too");
+        }
+
+        fn spends_refresh_token(&self) -> bool {
+            false
+        }
+    }
+    let session = Session::builder(Spendless).origin(ORIGIN).build().unwrap();
+    session.token().await.unwrap();
+    let mut events = session.events();
+    session.logout().await.unwrap();
+    assert!(matches!(told(&mut events)[..], [Event::LoggedOut]));
 }
 
 /// P5.

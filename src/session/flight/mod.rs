@@ -1,4 +1,4 @@
-//! Carries one ticket through one refresh, on a task of its own.
+//! Carries one ticket through one refresh, on a task of its own (but perhaps for the first step).
 //!
 //! ```text
 //! lease → read again ┬─ newer tokens ──────────────────────────────▶ adopt ─┐
