@@ -173,17 +173,18 @@ impl<S, L, C: Clone> Refresh<S, L, C> {
         let request = Request::from_parts(parts, body);
         let waiting = session.waiting();
         let service = self.inner.clone();
-        let is_admitted = waiting.is_admitted();
         let seen = session.newest();
-        let attempt = |seen| {
-            let service = Some(service.clone());
-            Attempt::new(service, session, self.classify.clone(), self.limits, outgoing, seen)
+        // Without a token there is nothing to ask for yet.
+        let is_admitted = seen.is_some() && waiting.is_admitted();
+        let attempt = |service, seen| {
+            let classify = self.classify.clone();
+            Attempt::new(Some(service), session, classify, self.limits, outgoing, seen)
         };
         if is_admitted {
-            let attempt = attempt(seen);
+            let attempt = attempt(service, seen);
             return ResponseFuture::sending(self.inner.call(request), attempt);
         }
-        let attempt = attempt(None);
+        let attempt = attempt(service.clone(), None);
         // A permit held by a waiter is a permit that nobody can use.
         self.inner = service;
         ResponseFuture::admitting(waiting, request, attempt)
