@@ -42,6 +42,8 @@ fn over_sockets(criterion: &mut Criterion) {
         let name = format!("refresh_storm/{name}");
         let all = [Who::Ours, Who::Ideal, Who::Mutex];
         group(criterion, &name, n, &all, |who, phase| sockets.storm(who, phase));
+        let few = Sockets::new(protocol, 10);
+        group(criterion, &name, 10, &[Who::Retry], |who, phase| few.storm(who, phase));
     }
 }
 

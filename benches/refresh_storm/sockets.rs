@@ -22,7 +22,7 @@ use crate::{
     api::Api,
     contenders::{self, Ideal, Stack},
     storm::{Arena, Outcome, Who, run, spend},
-    support::{Fresh, mutex_client::MutexClient},
+    support::{Fresh, mutex_client::MutexClient, retry_policy::retrying},
     tokens::{self, Issuer},
 };
 
@@ -82,6 +82,13 @@ impl Sockets {
                     &Fresh::new(&tokens::old()),
                     spend(&issuer),
                 );
+                let service = service.expect("the token fits in a header");
+                let stack = Stack { service, uri };
+                self.arena.block_on(async move { run(&stack, n, phase).await })
+            }
+            Who::Retry => {
+                let fresh = Fresh::new(&tokens::old());
+                let service = retrying(self.ideal.clone(), &fresh, spend(&issuer));
                 let service = service.expect("the token fits in a header");
                 let stack = Stack { service, uri };
                 self.arena.block_on(async move { run(&stack, n, phase).await })
