@@ -116,7 +116,7 @@ pub use redirect::RedirectPolicy;
 pub use refresh::{Refresh, RefreshLayer};
 pub use replay::{MapBody, MapBodyLayer, ReplayBody, map_body};
 pub use session::{
-    AmbiguousPolicy, BuildError, Event, Events, RefreshCause, SelectSession, Session,
+    AmbiguousPolicy, BuildError, Event, Events, OutagePolicy, RefreshCause, SelectSession, Session,
     SessionBuilder, Status, Unsaved,
 };
 #[cfg(feature = "sign")]

@@ -10,6 +10,7 @@
 //! | [`refresh_timeout`](crate::SessionBuilder::refresh_timeout) | 60 s | somebody else may try then |
 //! | [`attempts`](crate::SessionBuilder::attempts) | 3, from 200 ms, doubling, fully jittered | hiccups are short; what lasts is for the cool-down |
 //! | [`ambiguous`](crate::SessionBuilder::ambiguous) | one prompt retry | servers with a grace window repeat the pair; on strict ones the session was lost with the answer |
+//! | [`store_outage`](crate::SessionBuilder::store_outage) | wait | two processes that spend one refresh token may end the session for both |
 //! | [`cool_down`](crate::SessionBuilder::cool_down) | 1 s, doubling to 60 s | an endpoint that is down is asked less and less often, by however many requests |
 //! | [`longest_retry_after`](crate::SessionBuilder::longest_retry_after) | 1 h | a typo in a server's header must not end a session |
 //! | [`brake`](crate::SessionBuilder::brake) | 5 refreshes in 30 s | an API that refuses every token is misconfigured, and a token endpoint is not its punching bag |

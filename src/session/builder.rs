@@ -4,7 +4,7 @@ use std::{error, fmt, sync::Arc, time::Duration};
 
 use tokio::runtime::Handle;
 
-use super::{AmbiguousPolicy, Session, settings::Settings, shared::Shared};
+use super::{AmbiguousPolicy, OutagePolicy, Session, settings::Settings, shared::Shared};
 use crate::{
     Clock, InvalidOrigin, MemoryStore, Origins, TokenSet, TokenSource, TokenStore,
     source::DynSource, store::DynStore,
@@ -204,6 +204,15 @@ impl SessionBuilder {
         self
     }
 
+    /// What to do when a refresh is needed and the store is unavailable. While somebody else holds its lease
+    /// that is waited for, whatever this says.
+    ///
+    /// Default: [`OutagePolicy::Wait`].
+    pub fn store_outage(mut self, policy: OutagePolicy) -> Self {
+        self.settings.rules().outage = policy;
+        self
+    }
+
     /// How long no refresh starts after one failed: `first`, doubling up to `most`.
     ///
     /// Default: 1 s, up to 60 s.
@@ -359,6 +368,7 @@ mod tests {
         assert_eq!((settings.owed.first, settings.owed.most), (seconds(1), seconds(60)));
         assert_eq!((settings.store, settings.owed_for), (seconds(5), seconds(900)));
         assert_eq!(settings.ambiguous, AmbiguousPolicy::RetryOnce);
+        assert_eq!(settings.outage, OutagePolicy::Wait);
     }
 
     #[test]
@@ -374,6 +384,7 @@ mod tests {
             .refresh_timeout(seconds(108))
             .attempts(109, seconds(110))
             .ambiguous(AmbiguousPolicy::Surface)
+            .store_outage(OutagePolicy::GoOn)
             .cool_down(seconds(111), seconds(112))
             .longest_retry_after(seconds(113))
             .brake(114, seconds(115))
@@ -391,6 +402,7 @@ mod tests {
         assert_eq!((settings.flight, settings.attempts), (seconds(108), 109));
         assert_eq!(settings.retry.first, seconds(110));
         assert_eq!(settings.ambiguous, AmbiguousPolicy::Surface);
+        assert_eq!(settings.outage, OutagePolicy::GoOn);
         assert_eq!((policy.cool_down.first, policy.cool_down.most), (seconds(111), seconds(112)));
         assert_eq!(policy.retry_after_most, seconds(113));
         assert_eq!((policy.brake_after, policy.brake_window), (114, seconds(115)));

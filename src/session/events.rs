@@ -35,6 +35,9 @@ pub enum Event {
     PersistFailed(StoreError),
     /// The store took what it was owed.
     Persisted,
+    /// The store is unavailable, and a refresh went on without it, as the
+    /// [`OutagePolicy`](crate::OutagePolicy) says.
+    Uncoordinated(StoreError),
     /// The store holds a tombstone, or the record of another issuer or account, so the tokens given to
     /// the builder were not used.
     SeedRefused,

@@ -23,7 +23,7 @@ pub use self::{
     builder::{BuildError, SessionBuilder},
     events::{Event, Events, RefreshCause},
     select::SelectSession,
-    settings::AmbiguousPolicy,
+    settings::{AmbiguousPolicy, OutagePolicy},
     status::Status,
     unsaved::Unsaved,
 };

@@ -24,6 +24,24 @@ pub enum AmbiguousPolicy {
     Surface,
 }
 
+/// What to do when a refresh is needed and the store is [unavailable](crate::StoreError::unavailable).
+///
+/// It is about sources that spend a refresh token. Others spend nothing that another process could miss,
+/// so they always go on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OutagePolicy {
+    /// Send nothing: the refresh fails, and is tried again after the cool-down. Nobody can spend a refresh
+    /// token that another process has spent already.
+    #[default]
+    Wait,
+    /// Spend the refresh token that is in memory, without lease and mark, and save the result when the store
+    /// is back; [`Event::Uncoordinated`](crate::Event::Uncoordinated) says so. Where other processes share
+    /// the session two of them may spend the same refresh token: for servers with a grace window, or for
+    /// sessions that nobody shares.
+    GoOn,
+}
+
 /// What is set for one session.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -44,6 +62,7 @@ pub(crate) struct Rules {
     pub(crate) attempts: u32,
     pub(crate) retry: Backoff,
     pub(crate) ambiguous: AmbiguousPolicy,
+    pub(crate) outage: OutagePolicy,
     pub(crate) store: Duration,
     pub(crate) owed: Backoff,
     pub(crate) owed_for: Duration,
@@ -91,6 +110,7 @@ impl Default for Rules {
             attempts: 3,
             retry: Backoff { first: Duration::from_millis(200), most: Duration::from_secs(5) },
             ambiguous: AmbiguousPolicy::default(),
+            outage: OutagePolicy::default(),
             store: Duration::from_secs(5),
             owed: Backoff { first: Duration::from_secs(1), most: Duration::from_secs(60) },
             owed_for: Duration::from_secs(15 * 60),

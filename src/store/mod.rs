@@ -37,7 +37,7 @@ pub trait TokenStore: Send + Sync + 'static {
     /// Wait for the right to refresh, and hold it until the [`Lease`] is dropped.
     ///
     /// Only one lease is out at a time, across all that share the store. A holder that vanishes loses
-    /// it. A call that is dropped while it waits leaves nothing behind.
+    /// it. Where one that merely stops can lose it too, the lease says so by [`Lease::held_while`]. A call that is dropped while it waits leaves nothing behind.
     ///
     /// # Errors
     ///
@@ -117,12 +117,27 @@ pub enum Swap {
 #[must_use = "dropping a lease gives it back"]
 pub struct Lease {
     _guard: Box<dyn Any + Send>,
+    held: Option<Box<dyn Fn() -> bool + Send>>,
 }
 
 impl Lease {
     /// A lease that ends when `guard` is dropped.
     pub fn new(guard: impl Send + 'static) -> Self {
-        Self { _guard: Box::new(guard) }
+        Self { _guard: Box::new(guard), held: None }
+    }
+
+    /// For a lease that runs out: `held` says whether that has not happened yet. It is asked right before
+    /// a refresh token is sent, and must compare and not wait. A process that was stopped for longer than
+    /// its lease finds out so, and reads the record again in place of spending what it had read.
+    ///
+    /// Default: it is held until it is dropped.
+    pub fn held_while(mut self, held: impl Fn() -> bool + Send + 'static) -> Self {
+        self.held = Some(Box::new(held));
+        self
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.as_ref().is_none_or(|held| held())
     }
 }
 

@@ -18,10 +18,10 @@ use tower_reauth::{
     AccessToken, AmbiguousPolicy, Assertion, Audience, AuthLayer, BearerClassifier, BoxError,
     Challenge, ClientAuthentication, ClientCredentials, Clock, DeviceAuthorization, EndpointClient,
     Entry, Event, Expected, GrpcClassifier, Held, JwtBearer, Lease, MemoryStore, NoAuth, NoReplay,
-    NotReplayed, Origins, Record, RedirectPolicy, RefreshCause, RefreshError, RefreshLayer,
-    RefreshToken, RefreshTokenGrant, ReplayBody, ResponseHead, SecurityToken, Session,
-    SignedAssertion, SigningAlgorithm, SigningKey, Status, StoreError, Stored, Swap, TokenExchange,
-    TokenSet, TokenStore, Verdict, Version, classify_fn, map_body, source_fn,
+    NotReplayed, Origins, OutagePolicy, Record, RedirectPolicy, RefreshCause, RefreshError,
+    RefreshLayer, RefreshToken, RefreshTokenGrant, ReplayBody, ResponseHead, SecurityToken,
+    Session, SignedAssertion, SigningAlgorithm, SigningKey, Status, StoreError, Stored, Swap,
+    TokenExchange, TokenSet, TokenStore, Verdict, Version, classify_fn, map_body, source_fn,
     testing::{AuthorizationServer, Fault, ManualClock, ResourceServer},
 };
 
@@ -168,6 +168,7 @@ async fn printed() -> BTreeMap<&'static str, String> {
     note("NoReplay", debug(NoReplay));
     note("NotReplayed", debug(NotReplayed::Body));
     note("AmbiguousPolicy", debug(AmbiguousPolicy::RetryOnce));
+    note("OutagePolicy", debug(OutagePolicy::GoOn));
     note("Clock", debug(Clock::system()));
     let origins = Origins::new(ORIGIN).unwrap();
     note("Origins", debug(&origins));

@@ -2,7 +2,7 @@
 //! sessions with a clone each stand for two processes.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -37,7 +37,11 @@ struct State {
     failures: HashMap<Op, usize>,
     delays: HashMap<Op, Duration>,
     calls: HashMap<Op, usize>,
+    held: VecDeque<Held>,
 }
+
+/// Whether a lease is still held, asked time and again.
+type Held = Box<dyn FnMut() -> bool + Send>;
 
 impl FaultyStore {
     pub(crate) fn new() -> Self {
@@ -56,6 +60,11 @@ impl FaultyStore {
     /// Answer calls of this kind so much later; what they do they do at the end.
     pub(crate) fn delay(&self, op: Op, delay: Duration) {
         self.state().delays.insert(op, delay);
+    }
+
+    /// Whoever holds the next lease asks this whether it still does.
+    pub(crate) fn next_lease(&self, held: impl FnMut() -> bool + Send + 'static) {
+        self.state().held.push_back(Box::new(held));
     }
 
     pub(crate) fn calls(&self, op: Op) -> usize {
@@ -136,7 +145,10 @@ impl TokenStore for FaultyStore {
 
     async fn lease(&self) -> Result<Lease, StoreError> {
         self.begin(Op::Lease).await?;
-        Ok(Lease::new(self.0.lease.clone().lock_owned().await))
+        let lease = Lease::new(self.0.lease.clone().lock_owned().await);
+        let Some(held) = self.state().held.pop_front() else { return Ok(lease) };
+        let held = Mutex::new(held);
+        Ok(lease.held_while(move || held.lock().unwrap()()))
     }
 
     async fn compare_and_store(

@@ -35,6 +35,7 @@ mod interplay;
 mod issuer;
 #[cfg(feature = "jwt")]
 mod jwt;
+mod lapsed_leases;
 mod late_payments;
 mod limits;
 mod logouts;
@@ -45,6 +46,7 @@ mod no_runtime;
 #[cfg(feature = "redirect")]
 mod orders;
 mod origins;
+mod outages;
 mod panics;
 mod patience;
 #[cfg(feature = "redirect")]

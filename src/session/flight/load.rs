@@ -20,6 +20,10 @@ impl Flight {
         let shared = self.shared.clone();
         let found = match look(&shared).await {
             Ok(found) => found,
+            // Where nothing is spent there is nothing to read first.
+            Err(error) if !shared.source.spends_refresh_token() && self.goes_on(&error) => {
+                return self.refresh().await;
+            }
             Err(error) => return unreadable(error).into(),
         };
         let seed = self.seed();

@@ -2,7 +2,7 @@
 
 use super::{Flight, Landing, over, spend::Spent, unreadable};
 use crate::{
-    AmbiguousPolicy, Expected, RefreshError, StoreError, Swap,
+    AmbiguousPolicy, Expected, OutagePolicy, RefreshError, StoreError, Swap,
     error::Kind,
     lifecycle::Outcome,
     session::{
@@ -18,62 +18,87 @@ use crate::{
 /// How often a refresh starts over because somebody else moved the record.
 const ROUNDS: usize = 4;
 
+/// Why there is no lease.
+enum Withheld {
+    Store(StoreError),
+    /// The ticket was taken away while it was waited for.
+    Disowned,
+}
+
+/// What a refresh begins with.
+struct Read {
+    kept: Option<Kept>,
+    expected: Expected,
+    /// Somebody vanished while spending the refresh token.
+    interrupted: bool,
+}
+
+fn is_held(lease: Option<&Lease>) -> bool {
+    lease.is_some_and(Lease::is_held)
+}
+
 impl Flight {
     /// The refresh proper, under the store's lease.
     pub(super) async fn refresh(&mut self) -> Landing {
-        let shared = self.shared.clone();
-        // A refresh token is sent only if there is time to hear the answer.
-        let left = self.spare();
-        let lease = Shared::within(left, caught(shared.store.lease()));
-        let mut lease = match self.unless_disowned(lease).await {
-            Some(Some(Some(Ok(lease)))) => Some(lease),
-            Some(Some(Some(Err(error)))) => return unreadable(error).into(),
-            Some(Some(None)) => return unreadable(StoreError::unavailable()).into(),
-            Some(None) => return unreadable(StoreError::busy()).into(),
-            None => return Landing::Lost,
-        };
+        let mut lease = None;
+        let mut outage = None;
         for _ in 0..ROUNDS {
+            if outage.is_none() && !is_held(lease.as_ref()) {
+                drop(lease.take());
+                match self.lease().await {
+                    Ok(granted) => lease = Some(granted),
+                    Err(Withheld::Store(error)) if self.goes_on(&error) => outage = Some(error),
+                    Err(Withheld::Store(error)) => return unreadable(error).into(),
+                    Err(Withheld::Disowned) => return Landing::Lost,
+                }
+            }
             if !self.owns() {
                 return Landing::Lost;
             }
-            if let Some(landing) = self.round(&mut lease).await {
+            if let Some(landing) = self.round(&mut lease, &mut outage).await {
+                if let Some(error) = outage {
+                    self.shared.tell(Event::Uncoordinated(error));
+                }
                 return landing;
             }
         }
         unreadable(StoreError::busy()).into()
     }
 
+    async fn lease(&self) -> Result<Lease, Withheld> {
+        // A refresh token is sent only if there is time to hear the answer.
+        let lease = Shared::within(self.spare(), caught(self.shared.store.lease()));
+        match self.unless_disowned(lease).await {
+            Some(Some(Some(Ok(lease)))) => Ok(lease),
+            Some(Some(Some(Err(error)))) => Err(Withheld::Store(error)),
+            Some(Some(None)) => Err(Withheld::Store(StoreError::unavailable())),
+            Some(None) => Err(Withheld::Store(StoreError::busy())),
+            None => Err(Withheld::Disowned),
+        }
+    }
+
+    /// Whether a refresh goes on without a store that failed like this. What another process may be doing
+    /// is waited for, and what cannot be read is not written over.
+    pub(super) fn goes_on(&self, error: &StoreError) -> bool {
+        let shared = &self.shared;
+        let spends = shared.source.spends_refresh_token();
+        error.is_unavailable() && (!spends || shared.settings.outage == OutagePolicy::GoOn)
+    }
+
     /// One reading of the record, and what follows from it. `None`: it was moved meanwhile.
-    async fn round(&mut self, lease: &mut Option<Lease>) -> Option<Landing> {
+    ///
+    /// `outage`: why there is no lease, or why what is in memory is all there is.
+    async fn round(
+        &mut self,
+        lease: &mut Option<Lease>,
+        outage: &mut Option<StoreError>,
+    ) -> Option<Landing> {
         let shared = self.shared.clone();
         let spends = shared.source.spends_refresh_token();
-        let memory = shared.gate.ask(&shared.clock.now(), |state| state.holding.kept());
-        let found = match look(&shared).await {
-            Ok(found) => found,
-            Err(error) => return Some(unreadable(error).into()),
+        let Read { kept, expected, interrupted } = match self.read(outage).await {
+            Ok(read) => read,
+            Err(landing) => return Some(landing),
         };
-        let (kept, expected, interrupted) = match found {
-            Found::Newer { kept, life, interrupted } => {
-                let refused =
-                    memory.as_ref().is_some_and(|m| m.tokens.access() == kept.tokens.access());
-                if !refused && !life.is_dead(&shared.clock.now()) {
-                    return Some(Landing::Hold(kept, Outcome::Adopted(life)));
-                }
-                let expected = kept.expected;
-                (Some(kept), expected, interrupted)
-            }
-            Found::Known { version, interrupted, .. } => {
-                (memory, Expected::Version(version), interrupted)
-            }
-            // Lost, not logged out: it is written again from memory.
-            Found::Absent => (memory, Expected::Absent, false),
-            Found::Tombstone if spends => return Some(over(Kind::LoggedOut)),
-            // Such a source ends no session, so what another one buried is written over.
-            Found::Tombstone => (memory, Expected::Any, false),
-            Found::Foreign => return Some(over(Kind::LoginRequired)),
-            Found::Discarded => return Some(Landing::Bare(Outcome::Unchanged)),
-        };
-        let kept = kept.map(|kept| Kept { expected, ..kept });
         if !spends {
             return Some(self.mint(kept, expected, lease).await);
         }
@@ -103,9 +128,52 @@ impl Flight {
             Ok(Swap::Moved) => return None,
             // The store is behind already, and what is held is the only one that can be spent.
             Err(_) if !kept.saved => kept,
+            Err(error) if self.goes_on(&error) => {
+                outage.get_or_insert(error);
+                kept
+            }
             Err(error) => return Some(unreadable(error).into()),
         };
         self.spend_and_settle(marked, interrupted, lease).await
+    }
+
+    /// What there is to spend, or how the refresh ends without.
+    async fn read(&self, outage: &mut Option<StoreError>) -> Result<Read, Landing> {
+        let shared = &self.shared;
+        let spends = shared.source.spends_refresh_token();
+        let memory = shared.gate.ask(&shared.clock.now(), |state| state.holding.kept());
+        let refreshable = |kept: &Kept| kept.tokens.refresh().is_some();
+        let (kept, expected, interrupted) = match look(shared).await {
+            Ok(Found::Newer { kept, life, interrupted }) => {
+                let refused =
+                    memory.as_ref().is_some_and(|m| m.tokens.access() == kept.tokens.access());
+                if !refused && !life.is_dead(&shared.clock.now()) {
+                    return Err(Landing::Hold(kept, Outcome::Adopted(life)));
+                }
+                let expected = kept.expected;
+                (Some(kept), expected, interrupted)
+            }
+            Ok(Found::Known { version, interrupted, .. }) => {
+                (memory, Expected::Version(version), interrupted)
+            }
+            // Lost, not logged out: it is written again from memory.
+            Ok(Found::Absent) => (memory, Expected::Absent, false),
+            Ok(Found::Tombstone) if spends => return Err(over(Kind::LoggedOut)),
+            // Such a source ends no session, so what another one buried is written over.
+            Ok(Found::Tombstone) => (memory, Expected::Any, false),
+            Ok(Found::Foreign) => return Err(over(Kind::LoginRequired)),
+            Ok(Found::Discarded) => return Err(Landing::Bare(Outcome::Unchanged)),
+            Err(error)
+                if self.goes_on(&error)
+                    && (!spends || memory.as_ref().is_some_and(refreshable)) =>
+            {
+                outage.get_or_insert(error);
+                let expected = memory.as_ref().map_or(Expected::Absent, |kept| kept.expected);
+                (memory, expected, false)
+            }
+            Err(error) => return Err(unreadable(error).into()),
+        };
+        Ok(Read { kept: kept.map(|kept| Kept { expected, ..kept }), expected, interrupted })
     }
 
     /// A source that spends no refresh token: nothing to mark, nothing to lose.
@@ -132,6 +200,11 @@ impl Flight {
         lease: &mut Option<Lease>,
     ) -> Option<Landing> {
         let shared = self.shared.clone();
+        if lease.as_ref().is_some_and(|lease| !lease.is_held()) {
+            // Nothing was sent, so nobody need take it for spent.
+            let _ = store(&shared, &kept).await;
+            return None;
+        }
         let Spent { result, ambiguous } = self.spend(Some(&kept.tokens), interrupted, lease).await;
         let expected = kept.expected;
         let error = match result {

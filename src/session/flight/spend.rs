@@ -69,6 +69,10 @@ impl Flight {
             if !wait.is_zero() && self.unless_disowned(tokio::time::sleep(wait)).await.is_none() {
                 return Spent { result: Err(error), ambiguous };
             }
+            // Whoever has the lease by now may have spent the same refresh token.
+            if lease.as_ref().is_some_and(|lease| !lease.is_held()) {
+                return Spent { result: Err(error), ambiguous };
+            }
         }
     }
 
