@@ -51,6 +51,7 @@
 //! | say who the client is | [`ClientAuthentication`] |
 //! | get tokens in another way | [`source_fn`], [`TokenSource`] |
 //! | keep tokens between runs, or share them | [`TokenStore`] |
+//! | keep them encrypted, in any store | `Sealed`, with feature `sealed` |
 //! | know when a login is needed | [`Session::events`], [`RefreshError::needs_login`] |
 //! | decide what a challenge is | [`Classify`], [`classify_fn`] |
 //! | leave one request alone | [`NoAuth`], [`NoReplay`] |
@@ -67,6 +68,7 @@
 //! | `endpoint-client` | `EndpointClient`: a ready HTTP client for token requests, on hyper and rustls |
 //! | `oauth2` | [`TokenSet`] from a token response of the `oauth2` crate, or of `openidconnect` |
 //! | `redirect` | a redirect policy for `tower_http::follow_redirect` that keeps tokens at home |
+//! | `sealed` | `Sealed`: any store's record, encrypted with XChaCha20-Poly1305 or AES-256-GCM |
 //! | `sign-rust-crypto`, `sign-aws-lc` | `SigningKey`: `private_key_jwt`, and service accounts; either back end, or both |
 //! | `sign` | the same without a back end, for libraries; signing is a typed error then |
 //! | `test-util` | an authorization server, a resource server and a manual clock, for tests |
@@ -135,6 +137,9 @@ pub use source::{
 pub use store::{
     Entry, Expected, Lease, MemoryStore, Record, StoreError, Stored, Swap, TokenStore, Version,
 };
+#[cfg(feature = "sealed")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sealed")))]
+pub use store::{InvalidSealingKey, Sealed, SealingAlgorithm, SealingKey, UnsealError};
 pub use token::{AccessToken, InvalidToken, RefreshToken, TokenSet};
 
 /// The error of a layer: whatever the inner service failed with, or one of this crate's own errors.

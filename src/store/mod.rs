@@ -1,13 +1,17 @@
 //! Where tokens are kept between runs and shared between processes: one record, and the right to refresh it.
 
-#[cfg_attr(not(test), expect(dead_code))]
+#[cfg_attr(not(any(test, feature = "sealed")), expect(dead_code))]
 mod document;
 mod error;
 mod memory;
 mod record;
+#[cfg(feature = "sealed")]
+mod sealed;
 
 use std::{any::Any, fmt, future::Future, pin::Pin};
 
+#[cfg(feature = "sealed")]
+pub use self::sealed::{InvalidSealingKey, Sealed, SealingAlgorithm, SealingKey, UnsealError};
 pub use self::{
     error::StoreError,
     memory::MemoryStore,

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
+    error::Error,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -19,9 +20,10 @@ use tower_reauth::{
     Challenge, ClientAuthentication, ClientCredentials, Clock, DeviceAuthorization, EndpointClient,
     Entry, Event, Expected, GrpcClassifier, Held, JwtBearer, Lease, MemoryStore, NoAuth, NoReplay,
     NotReplayed, Origins, OutagePolicy, Record, RedirectPolicy, RefreshCause, RefreshError,
-    RefreshLayer, RefreshToken, RefreshTokenGrant, ReplayBody, ResponseHead, SecurityToken,
-    Session, SignedAssertion, SigningAlgorithm, SigningKey, Status, StoreError, Stored, Swap,
-    TokenExchange, TokenSet, TokenStore, Verdict, Version, classify_fn, map_body, source_fn,
+    RefreshLayer, RefreshToken, RefreshTokenGrant, ReplayBody, ResponseHead, Sealed,
+    SealingAlgorithm, SealingKey, SecurityToken, Session, SignedAssertion, SigningAlgorithm,
+    SigningKey, Status, StoreError, Stored, Swap, TokenExchange, TokenSet, TokenStore, UnsealError,
+    Verdict, Version, classify_fn, map_body, source_fn,
     testing::{AuthorizationServer, Fault, ManualClock, ResourceServer},
 };
 
@@ -119,6 +121,7 @@ async fn printed() -> BTreeMap<&'static str, String> {
     note("Swap", debug(swap));
     note("Lease", debug(store.lease().await.unwrap()));
     note("MemoryStore", debug(&store));
+    note_sealed(&mut note).await;
     for error in [StoreError::unavailable(), StoreError::busy(), StoreError::corrupt()] {
         note("StoreError", debug(&error) + &chain(&error));
     }
@@ -373,6 +376,26 @@ async fn note_device(note: &mut impl FnMut(&'static str, String)) {
         tokio::time::resume();
         note("DeviceError", debug(&error) + &chain(&error));
     }
+}
+
+/// A sealed store, its key, and what does not open.
+async fn note_sealed(note: &mut impl FnMut(&'static str, String)) {
+    let inner = MemoryStore::new();
+    let record = Record::new(tokens()).issuer(Some("canary")).account(Some("canary"));
+    let _ = inner.compare_and_store(Expected::Any, record).await.unwrap();
+    let key = SealingKey::from_bytes("canary", b"canary-canary-canary-canary-cana").unwrap();
+    note("SealingKey", debug(&key));
+    note("SealingAlgorithm", debug(SealingAlgorithm::Aes256Gcm));
+    for id in ["canary", "canary canary"] {
+        let error = SealingKey::from_base64(id, "canary").unwrap_err();
+        note("InvalidSealingKey", debug(error) + &chain(&error));
+    }
+    let store = Sealed::new(inner, key, "canary");
+    note("Sealed", debug(&store));
+    let error = store.load().await.unwrap_err();
+    note("StoreError", debug(&error) + &chain(&error));
+    let source = error.source().unwrap();
+    note("UnsealError", debug(source.downcast_ref::<UnsealError>().unwrap()) + &chain(source));
 }
 
 /// The ready client, and what it answers with and fails with.
