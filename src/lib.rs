@@ -50,7 +50,8 @@
 //! | get tokens for the program itself, a service account, or another's token | [`ClientCredentials`], [`JwtBearer`], [`TokenExchange`] |
 //! | say who the client is | [`ClientAuthentication`] |
 //! | get tokens in another way | [`source_fn`], [`TokenSource`] |
-//! | keep tokens between runs, or share them | [`TokenStore`] |
+//! | keep tokens between runs, or share them between processes | [`FileStore`] |
+//! | keep them elsewhere | [`TokenStore`] |
 //! | keep them encrypted, in any store | `Sealed`, with feature `sealed` |
 //! | know when a login is needed | [`Session::events`], [`RefreshError::needs_login`] |
 //! | decide what a challenge is | [`Classify`], [`classify_fn`] |
@@ -135,7 +136,8 @@ pub use source::{
     EndpointBody, EndpointClient, EndpointClientBuilder, EndpointClientError, InvalidTls,
 };
 pub use store::{
-    Entry, Expected, Lease, MemoryStore, Record, StoreError, Stored, Swap, TokenStore, Version,
+    Entry, Expected, FileStore, Lease, MemoryStore, Record, StoreError, Stored, Swap, TokenStore,
+    Version,
 };
 #[cfg(feature = "sealed")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sealed")))]

@@ -116,7 +116,6 @@ impl Document {
     }
 
     /// What takes its place, with the members that this version does not know.
-    #[cfg_attr(not(test), expect(dead_code))]
     pub(crate) fn succeeded_by(self, stored: Stored) -> Self {
         Self { stored, unknown: self.unknown }
     }

@@ -1,8 +1,8 @@
 //! Where tokens are kept between runs and shared between processes: one record, and the right to refresh it.
 
-#[cfg_attr(not(any(test, feature = "sealed")), expect(dead_code))]
 mod document;
 mod error;
+mod file;
 mod memory;
 mod record;
 #[cfg(feature = "sealed")]
@@ -14,6 +14,7 @@ use std::{any::Any, fmt, future::Future, pin::Pin};
 pub use self::sealed::{InvalidSealingKey, Sealed, SealingAlgorithm, SealingKey, UnsealError};
 pub use self::{
     error::StoreError,
+    file::FileStore,
     memory::MemoryStore,
     record::{Entry, Record, Stored, Version},
 };

@@ -18,9 +18,9 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_reauth::{
     AccessToken, AmbiguousPolicy, Assertion, Audience, AuthLayer, BearerClassifier, BoxError,
     Challenge, ClientAuthentication, ClientCredentials, Clock, DeviceAuthorization, EndpointClient,
-    Entry, Event, Expected, GrpcClassifier, Held, JwtBearer, Lease, MemoryStore, NoAuth, NoReplay,
-    NotReplayed, Origins, OutagePolicy, Record, RedirectPolicy, RefreshCause, RefreshError,
-    RefreshLayer, RefreshToken, RefreshTokenGrant, ReplayBody, ResponseHead, Sealed,
+    Entry, Event, Expected, FileStore, GrpcClassifier, Held, JwtBearer, Lease, MemoryStore, NoAuth,
+    NoReplay, NotReplayed, Origins, OutagePolicy, Record, RedirectPolicy, RefreshCause,
+    RefreshError, RefreshLayer, RefreshToken, RefreshTokenGrant, ReplayBody, ResponseHead, Sealed,
     SealingAlgorithm, SealingKey, SecurityToken, Session, SignedAssertion, SigningAlgorithm,
     SigningKey, Status, StoreError, Stored, Swap, TokenExchange, TokenSet, TokenStore, UnsealError,
     Verdict, Version, classify_fn, map_body, source_fn,
@@ -117,10 +117,11 @@ async fn printed() -> BTreeMap<&'static str, String> {
     note("Version", debug(stored.version));
     note("Expected", debug(Expected::Version(stored.version)));
     let store = MemoryStore::new();
-    let swap = store.compare_and_store(Expected::Absent, record).await.unwrap();
+    let swap = store.compare_and_store(Expected::Absent, record.clone()).await.unwrap();
     note("Swap", debug(swap));
     note("Lease", debug(store.lease().await.unwrap()));
     note("MemoryStore", debug(&store));
+    note_file(&mut note, record).await;
     note_sealed(&mut note).await;
     for error in [StoreError::unavailable(), StoreError::busy(), StoreError::corrupt()] {
         note("StoreError", debug(&error) + &chain(&error));
@@ -375,6 +376,22 @@ async fn note_device(note: &mut impl FnMut(&'static str, String)) {
         let error = login.tokens().await.unwrap_err();
         tokio::time::resume();
         note("DeviceError", debug(&error) + &chain(&error));
+    }
+}
+
+/// A file, and what is no record in it.
+async fn note_file(note: &mut impl FnMut(&'static str, String), record: Record) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("session.json");
+    let store = FileStore::open(&path).unwrap();
+    let _ = store.compare_and_store(Expected::Absent, record).await.unwrap();
+    note("FileStore", debug(&store));
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains("canary-refresh"));
+    for broken in [&text[1..], &text.replace("canary-access", "canary access")] {
+        std::fs::write(&path, broken).unwrap();
+        let error = store.load().await.unwrap_err();
+        note("StoreError", debug(&error) + &chain(&error));
     }
 }
 

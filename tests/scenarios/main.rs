@@ -27,6 +27,7 @@ mod endpoint_client;
 mod events;
 mod expiry;
 mod faulty_store;
+mod file_store;
 mod first_start;
 mod first_step;
 mod generations;

@@ -1,0 +1,249 @@
+//! The record on the disk: read as it is, replaced as a whole.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, ErrorKind, Read, Write},
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use zeroize::Zeroizing;
+
+use super::{
+    failure::{failed, unreadable},
+    fault::{Step, done},
+};
+use crate::{
+    Expected, StoreError, Stored, Swap,
+    store::document::{Document, Unreadable},
+};
+
+/// No record is longer.
+const LIMIT: u64 = 1024 * 1024;
+
+/// How often a file is read again that another program may be writing in place, and how soon.
+const LOOKS: u32 = 4;
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+pub(super) struct Disk {
+    path: PathBuf,
+}
+
+/// What is at the path.
+enum Present {
+    Nothing,
+    Document(Document),
+    Unreadable(Unreadable),
+}
+
+impl Disk {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn load(&self) -> Result<Option<Stored>, StoreError> {
+        match self.look()? {
+            Present::Nothing => Ok(None),
+            Present::Document(document) => Ok(Some(document.stored)),
+            Present::Unreadable(reason) => Err(unreadable(&self.path, reason)),
+        }
+    }
+
+    /// To be called by one at a time, among all processes.
+    pub(super) fn swap(
+        &self,
+        expected: Expected,
+        stored: Stored,
+        is_late: impl Fn() -> bool,
+    ) -> Result<Swap, StoreError> {
+        let version = stored.version;
+        let (document, in_the_way) = match self.look()? {
+            Present::Nothing => (Document::new(stored), false),
+            Present::Document(present) if !expected.admits(Some(present.stored.version)) => {
+                return Ok(Swap::Moved);
+            }
+            Present::Document(present) => (present.succeeded_by(stored), false),
+            // Another program of this machine was updated, and can read it.
+            Present::Unreadable(Unreadable::Newer) => {
+                return Err(unreadable(&self.path, Unreadable::Newer));
+            }
+            Present::Unreadable(_) if expected == Expected::Any => (Document::new(stored), true),
+            Present::Unreadable(reason) => return Err(unreadable(&self.path, reason)),
+        };
+        self.sweep();
+        let new = self.beside(format!(".new-{:016x}", fastrand::u64(..)));
+        let replaced = self.replace(&new, &document, in_the_way, is_late);
+        if replaced.is_err() {
+            // If that fails too, the next swap sweeps it.
+            let _ = fs::remove_file(&new);
+        }
+        replaced.map(|()| Swap::Done(version))
+    }
+
+    fn replace(
+        &self,
+        new: &Path,
+        document: &Document,
+        in_the_way: bool,
+        is_late: impl Fn() -> bool,
+    ) -> Result<(), StoreError> {
+        done(Step::Begun);
+        write(new, &document.text()).map_err(failed("write", new))?;
+        done(Step::Written);
+        if is_late() {
+            return Err(StoreError::unavailable());
+        }
+        if in_the_way {
+            self.keep_aside().map_err(failed("move away", &self.path))?;
+        }
+        fs::rename(new, &self.path).map_err(failed("replace", &self.path))?;
+        done(Step::Renamed);
+        // The record is in place for all who read. What a failure here could lose, a loss of power
+        // would have to take; so it is too late to say that nothing was stored.
+        let _ = self.path.parent().map(sync_folder);
+        done(Step::Durable);
+        Ok(())
+    }
+
+    /// Another program may be writing it in place, which no reader should mistake for damage.
+    fn look(&self) -> Result<Present, StoreError> {
+        let mut looks = 1;
+        loop {
+            let found = read(&self.path);
+            let is_settled = match &found {
+                Ok(Present::Unreadable(reason)) => *reason == Unreadable::Newer,
+                Ok(_) => true,
+                // On Windows, while it is being replaced.
+                Err(reason) => reason.kind() != ErrorKind::PermissionDenied,
+            };
+            if is_settled || looks == LOOKS {
+                return found.map_err(failed("read", &self.path));
+            }
+            looks += 1;
+            thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// Give what is no record a name that nothing has.
+    fn keep_aside(&self) -> io::Result<()> {
+        let mut number = 1_u64;
+        let aside = loop {
+            let name = self.beside(format!(".kept-{number}"));
+            match fs::symlink_metadata(&name) {
+                Err(reason) if reason.kind() == ErrorKind::NotFound => break name,
+                Err(reason) => return Err(reason),
+                Ok(_) => number += 1,
+            }
+        };
+        fs::rename(&self.path, &aside)?;
+        done(Step::MovedAside);
+        // It may hold somebody's tokens all the same.
+        #[cfg(unix)]
+        if fs::symlink_metadata(&aside)?.is_file() {
+            let owner_only = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+            fs::set_permissions(&aside, owner_only)?;
+        }
+        Ok(())
+    }
+
+    /// Remove what killed writers left: whoever calls this is the only one alive.
+    fn sweep(&self) {
+        let (Some(folder), Some(name)) = (self.path.parent(), self.path.file_name()) else {
+            return;
+        };
+        let mut prefix = name.to_owned();
+        prefix.push(".new-");
+        // What cannot be removed now can be later.
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let random = name.as_encoded_bytes().strip_prefix(prefix.as_encoded_bytes());
+            if random.is_some_and(|it| it.len() == 16 && it.iter().all(u8::is_ascii_hexdigit)) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+
+    fn beside(&self, suffix: String) -> PathBuf {
+        beside(&self.path, &OsString::from(suffix))
+    }
+}
+
+/// The path with this at the end of its name.
+pub(super) fn beside(path: &Path, suffix: &OsStr) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn read(path: &Path) -> io::Result<Present> {
+    // A link is not followed; to open a pipe could take for ever.
+    let length = match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_file() => metadata.len(),
+        Ok(_) => return Ok(Present::Unreadable(Unreadable::Foreign)),
+        Err(reason) if reason.kind() == ErrorKind::NotFound => return Ok(Present::Nothing),
+        Err(reason) => return Err(reason),
+    };
+    if length > LIMIT {
+        return Ok(Present::Unreadable(Unreadable::Foreign));
+    }
+    let file = File::open(path)?;
+    // Room for one byte more, or to find the end would make the buffer grow and leave a copy behind.
+    let room = usize::try_from(length).unwrap_or_default() + 1;
+    let mut text = Zeroizing::new(Vec::with_capacity(room));
+    file.take(LIMIT + 1).read_to_end(&mut text)?;
+    Ok(match Document::read(&text) {
+        Ok(document) => Present::Document(document),
+        Err(reason) => Present::Unreadable(reason),
+    })
+}
+
+/// Write a file that was not there, for its owner alone, and see it on the disk.
+fn write(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    done(Step::Created);
+    let (half, rest) = text.split_at(text.len() / 2);
+    file.write_all(half)?;
+    done(Step::HalfWritten);
+    file.write_all(rest)?;
+    done(Step::WrittenUnsynced);
+    file.sync_all()
+}
+
+/// Create a folder, and those above it, for the owner alone. What exists is left as it is.
+pub(super) fn create_folder(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = folder.parent() {
+        create_folder(above)?;
+    }
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    match builder.create(folder) {
+        Err(reason) if reason.kind() != ErrorKind::AlreadyExists || !folder.is_dir() => {
+            return Err(reason);
+        }
+        // Created by another process just now, or by us.
+        _ => {}
+    }
+    // Not all file systems can, and what is lost without is lost with the power only.
+    let _ = folder.parent().map(sync_folder);
+    Ok(())
+}
+
+/// Renames are on the disk when the folder is.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    // Windows opens no folder as a file, and writes renames down by itself.
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
