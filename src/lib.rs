@@ -55,6 +55,7 @@
 //! | keep them encrypted, in any store | `Sealed`, with feature `sealed` |
 //! | know when a login is needed | [`Session::events`], [`RefreshError::needs_login`] |
 //! | decide what a challenge is | [`Classify`], [`classify_fn`] |
+//! | call gRPC services | `tonic::ReauthLayer`, with feature `tonic` |
 //! | leave one request alone | [`NoAuth`], [`NoReplay`] |
 //! | test all that | the `testing` module, with feature `test-util` |
 //!
@@ -72,6 +73,7 @@
 //! | `sealed` | `Sealed`: any store's record, encrypted with XChaCha20-Poly1305 or AES-256-GCM |
 //! | `sign-rust-crypto`, `sign-aws-lc` | `SigningKey`: `private_key_jwt`, and service accounts; either back end, or both |
 //! | `sign` | the same without a back end, for libraries; signing is a typed error then |
+//! | `tonic` | the layers for gRPC: channels of `tonic` beneath, its generated clients above |
 //! | `test-util` | an authorization server, a resource server and a manual clock, for tests |
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -103,6 +105,9 @@ mod sync;
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub mod testing;
 mod token;
+#[cfg(feature = "tonic")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tonic")))]
+pub mod tonic;
 
 pub use auth::{Auth, AuthLayer, Credential, TokenFn};
 pub use challenge::Challenge;
