@@ -58,3 +58,7 @@
 //!
 //! The refresh layer hands down a [`ReplayBody`](crate::ReplayBody). Most clients are generic over the
 //! body; for the others [`map_body`](crate::map_body) turns it into theirs.
+//!
+//! With feature `tonic`, `tonic::ReauthLayer` is both layers with that around them. A channel sets its
+//! own origin beneath: the requests above it have a path alone, so tell the session, by
+//! [`assume_origin`](crate::SessionBuilder::assume_origin), where it goes.

@@ -25,6 +25,7 @@ use tower_reauth::{
     SigningKey, Status, StoreError, Stored, Swap, TokenExchange, TokenSet, TokenStore, UnsealError,
     Verdict, Version, classify_fn, map_body, source_fn,
     testing::{AuthorizationServer, Fault, ManualClock, ResourceServer},
+    tonic::ReauthLayer,
 };
 
 use crate::printed::{assert_clean, chain, debug};
@@ -38,6 +39,7 @@ const EXPORTS: &[&str] = &[
     include_str!("../../src/auth/mod.rs"),
     include_str!("../../src/refresh/mod.rs"),
     include_str!("../../src/testing/mod.rs"),
+    include_str!("../../src/tonic/mod.rs"),
 ];
 
 /// Traits, functions, a module and an alias.
@@ -51,6 +53,7 @@ const NO_VALUES: &[&str] = &[
     "classify_fn",
     "grant",
     "map_body",
+    "refresh_error",
     "source_fn",
     "store_contract",
 ];
@@ -276,6 +279,7 @@ async fn printed() -> BTreeMap<&'static str, String> {
 
     note_device(&mut note).await;
     note_endpoint_client(&mut note).await;
+    note_tonic(&mut note, &session).await;
 
     // The stack, and what goes through it.
     let layer = AuthLayer::from_fn(origins, || Some(access()));
@@ -436,6 +440,30 @@ async fn note_endpoint_client(note: &mut impl FnMut(&'static str, String)) {
             Err(error) => note("EndpointClientError", debug(error) + &chain(&error)),
         }
     }
+}
+
+/// tonic's own text for the errors of this crate, too.
+async fn note_tonic(note: &mut impl FnMut(&'static str, String), session: &Session) {
+    let layer = ReauthLayer::new(session.clone());
+    note("ReauthLayer", debug(&layer));
+    let mut reauth = layer.layer(service_fn(|request: Request<tonic::body::Body>| async move {
+        assert!(request.headers()[header::AUTHORIZATION].to_str().unwrap().contains("canary"));
+        Ok::<_, BoxError>(Response::new(Full::<Bytes>::from(debug(request))))
+    }));
+    note("Reauth", debug(&reauth));
+    let request = || Request::post(ORIGIN).body(tonic::body::Body::empty()).unwrap();
+    let future = reauth.ready().await.unwrap().call(request());
+    note("ResponseFuture", debug(&future));
+    note("Reauth", text(future.await.unwrap()).await);
+
+    let source = source_fn(|_: Held| async { Err(RefreshError::rejected()) }).from_nothing();
+    let ended = Session::builder(source).origin(ORIGIN).build().unwrap();
+    let reauth =
+        ReauthLayer::new(ended).layer(service_fn(async |_: Request<tonic::body::Body>| {
+            Ok::<_, BoxError>(Response::new(Full::<Bytes>::default()))
+        }));
+    let error = reauth.oneshot(request()).await.unwrap_err();
+    note("RefreshError", debug(&error) + &chain(&*error));
 }
 
 async fn text(response: Response<Full<Bytes>>) -> String {
