@@ -48,6 +48,7 @@
 //! | log in without a browser | [`DeviceAuthorization`] |
 //! | reach the token endpoint without an HTTP client of your own | `EndpointClient`, with feature `endpoint-client` |
 //! | get tokens for the program itself, a service account, or another's token | [`ClientCredentials`], [`JwtBearer`], [`TokenExchange`] |
+//! | refresh with the HttpOnly cookie of a back end | `CookieGrant`, with feature `cookies` |
 //! | say who the client is | [`ClientAuthentication`] |
 //! | get tokens in another way | [`source_fn`], [`TokenSource`] |
 //! | keep tokens between runs, or share them between processes | [`FileStore`] |
@@ -67,6 +68,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `jwt` (default) | [`SessionBuilder::expiry_from_jwt`]: `exp` and `iat` of a JWT, without trust, to schedule by |
+//! | `cookies` | `CookieGrant`: a session that a back end keeps in a cookie, its CSRF protection included |
 //! | `endpoint-client` | `EndpointClient`: a ready HTTP client for token requests, on hyper and rustls |
 //! | `oauth2` | [`TokenSet`] from a token response of the `oauth2` crate, or of `openidconnect` |
 //! | `redirect` | a redirect policy for `tower_http::follow_redirect` that keeps tokens at home |
@@ -134,6 +136,9 @@ pub use source::{
     Assertion, Audience, ClientAuthentication, ClientCredentials, Held, InvalidEndpoint, JwtBearer,
     RefreshTokenGrant, SecurityToken, SourceFn, TokenExchange, TokenSource, grant, source_fn,
 };
+#[cfg(feature = "cookies")]
+#[cfg_attr(docsrs, doc(cfg(feature = "cookies")))]
+pub use source::{CookieGrant, Cookies, Csrf, InvalidCookies};
 pub use source::{DeviceAuthorization, DeviceError, DeviceLogin};
 #[cfg(feature = "endpoint-client")]
 #[cfg_attr(docsrs, doc(cfg(feature = "endpoint-client")))]

@@ -2,6 +2,8 @@
 
 mod assertion;
 mod client_authentication;
+#[cfg(feature = "cookies")]
+mod cookie;
 mod device;
 #[cfg(feature = "endpoint-client")]
 mod endpoint_client;
@@ -14,6 +16,8 @@ use std::{future::Future, pin::Pin};
 
 use crate::{AccessToken, RefreshError, RefreshToken, TokenSet};
 
+#[cfg(feature = "cookies")]
+pub use self::cookie::{CookieGrant, Cookies, Csrf, InvalidCookies};
 pub use self::device::{DeviceAuthorization, DeviceError, DeviceLogin};
 #[cfg(feature = "endpoint-client")]
 pub use self::endpoint_client::{

@@ -9,13 +9,13 @@ use crate::origin::Origin;
 /// The address of an endpoint that may be sent secrets.
 #[derive(Clone)]
 pub(crate) struct Address {
-    pub(super) uri: Uri,
-    pub(super) origin: Origin,
+    pub(in crate::source) uri: Uri,
+    pub(in crate::source) origin: Origin,
 }
 
 impl Address {
     /// `plain`: whether `http` will do.
-    pub(super) fn parse(address: &str, plain: bool) -> Result<Self, InvalidEndpoint> {
+    pub(in crate::source) fn parse(address: &str, plain: bool) -> Result<Self, InvalidEndpoint> {
         // `Uri` drops a fragment without a word, and RFC 6749 §3.2 forbids one.
         if address.contains('#') {
             return Err(InvalidEndpoint(Flaw::Fragment));
@@ -26,6 +26,22 @@ impl Address {
             return Err(InvalidEndpoint(Flaw::Insecure));
         }
         Ok(Self { uri, origin })
+    }
+
+    /// Another one, by its path alone, so that it is of the same origin.
+    #[cfg(feature = "cookies")]
+    pub(in crate::source) fn beside(&self, path: &str) -> Result<Self, InvalidEndpoint> {
+        if !path.starts_with('/') {
+            return Err(InvalidEndpoint(Flaw::NotPath));
+        }
+        let beside = Self::parse(&format!("{}{path}", self.origin), true)?;
+        if beside.origin == self.origin { Ok(beside) } else { Err(InvalidEndpoint(Flaw::NotPath)) }
+    }
+
+    /// As those read it who know `url` alone.
+    #[cfg(feature = "cookies")]
+    pub(in crate::source) fn url(&self) -> Result<url::Url, InvalidEndpoint> {
+        url::Url::parse(&self.uri.to_string()).map_err(|_| InvalidEndpoint(Flaw::NotAbsolute))
     }
 }
 
@@ -59,6 +75,8 @@ enum Flaw {
     Fragment,
     Query,
     Insecure,
+    #[cfg(feature = "cookies")]
+    NotPath,
 }
 
 impl fmt::Display for InvalidEndpoint {
@@ -69,6 +87,8 @@ impl fmt::Display for InvalidEndpoint {
             }
             Flaw::Fragment => "an endpoint or issuer has no fragment (RFC 6749 section 3.2, RFC 8414 section 2)",
             Flaw::Query => "an issuer has no query (RFC 8414 section 2)",
+            #[cfg(feature = "cookies")]
+            Flaw::NotPath => "this is named by its path alone, as in `/auth/logout`, since it is of the same origin",
             Flaw::Insecure => {
                 "a refresh token over plain `http` can be read on the way; use `new_insecure` or `discover_insecure` if that is meant"
             }

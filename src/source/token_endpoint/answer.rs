@@ -14,17 +14,17 @@ use crate::BoxError;
 /// No answer of a token endpoint is longer, tokens with many claims included.
 pub(super) const LONGEST: usize = 1024 * 1024;
 
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
+pub(in crate::source) struct Answer {
+    pub(in crate::source) status: StatusCode,
+    pub(in crate::source) headers: HeaderMap,
     /// Empty where there was more than [`LONGEST`].
-    pub(super) content: Zeroizing<Vec<u8>>,
+    pub(in crate::source) content: Zeroizing<Vec<u8>>,
     /// Why the content ends where it does, if that is not its end.
-    pub(super) cut: Option<TransportError>,
+    pub(in crate::source) cut: Option<TransportError>,
 }
 
 impl Answer {
-    pub(super) async fn read<B>(response: Response<B>) -> Self
+    pub(in crate::source) async fn read<B>(response: Response<B>) -> Self
     where
         B: Body,
         B::Error: Into<BoxError>,

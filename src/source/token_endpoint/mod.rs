@@ -2,13 +2,14 @@
 //!
 //! One call is one attempt. How long to listen and whether to ask again is the session's business.
 
-mod address;
-mod answer;
+pub(super) mod address;
+pub(super) mod answer;
 mod device;
 mod discovery;
+pub(super) mod exchange;
 mod form;
-mod outcome;
-mod response;
+pub(super) mod outcome;
+pub(super) mod response;
 mod revocation;
 mod transport;
 
@@ -21,7 +22,7 @@ use http::{
 };
 use http_body::Body;
 use http_body_util::Full;
-use tower::{Service, ServiceExt};
+use tower::Service;
 
 pub use self::address::InvalidEndpoint;
 pub(crate) use self::form::Form;
@@ -29,8 +30,8 @@ use self::{
     address::Address,
     answer::Answer,
     discovery::{Discovery, NotListed},
+    exchange::Exchange,
     outcome::Expected,
-    transport::TransportError,
 };
 pub(crate) use self::{device::DeviceCodes, discovery::Endpoints};
 use super::{ClientAuthentication, assertion::Audience};
@@ -40,7 +41,7 @@ use crate::{BoxError, Clock, RefreshError, TokenSet, error::Kind};
 /// them.
 #[derive(Clone)]
 pub(crate) struct TokenEndpoint<S> {
-    service: S,
+    exchange: Exchange<S>,
     client: ClientAuthentication,
     issuer: String,
     /// Whether plain `http` will do.
@@ -50,7 +51,6 @@ pub(crate) struct TokenEndpoint<S> {
     revocation: Option<Address>,
     verdicts: Vec<Cow<'static, str>>,
     required: Option<&'static str>,
-    not_sent: Option<NotSent>,
 }
 
 #[derive(Clone)]
@@ -65,8 +65,6 @@ pub(crate) struct Failed {
     /// Nobody was there who could have given any, so that another address may help.
     pub(crate) gone: bool,
 }
-
-type NotSent = Arc<dyn Fn(&BoxError) -> bool + Send + Sync>;
 
 impl<S> TokenEndpoint<S> {
     /// `plain`: whether `http` will do.
@@ -102,7 +100,7 @@ impl<S> TokenEndpoint<S> {
         service: S,
     ) -> Self {
         Self {
-            service,
+            exchange: Exchange::new(service),
             client,
             issuer,
             plain,
@@ -110,7 +108,6 @@ impl<S> TokenEndpoint<S> {
             revocation: None,
             verdicts: vec![outcome::INVALID_GRANT.into()],
             required: None,
-            not_sent: None,
         }
     }
 
@@ -165,7 +162,7 @@ impl<S> TokenEndpoint<S> {
         &mut self,
         classify: impl Fn(&BoxError) -> bool + Send + Sync + 'static,
     ) {
-        self.not_sent = Some(Arc::new(classify));
+        self.exchange.set_not_sent(classify);
     }
 
     pub(crate) fn client(&self) -> &ClientAuthentication {
@@ -189,23 +186,6 @@ impl<S> TokenEndpoint<S> {
     pub(crate) fn audience(&self, at: Option<&Endpoints>) -> Audience {
         let token_endpoint = at.map(|at| at.token.uri.to_string()).unwrap_or_default();
         Audience { issuer: self.issuer.clone(), token_endpoint }
-    }
-
-    /// What an error of the service's call means. The server may have got the request all the same.
-    fn lost(&self, error: BoxError) -> RefreshError {
-        if let Some(reentrance) = transport::reentrance(&error) {
-            return reentrance;
-        }
-        #[cfg(feature = "endpoint-client")]
-        if let Some(known) = transport::known(&error) {
-            return known;
-        }
-        let lost = TransportError::of(&*error);
-        match &self.not_sent {
-            Some(not_sent) if not_sent(&error) => RefreshError::transient(),
-            Some(_) | None => RefreshError::ambiguous(),
-        }
-        .with_source(lost)
     }
 }
 
@@ -263,7 +243,9 @@ where
     pub(crate) async fn endpoints(&self) -> Result<Arc<Endpoints>, RefreshError> {
         match &self.whereabouts {
             Whereabouts::Named(endpoints) => Ok(endpoints.clone()),
-            Whereabouts::Discovered(discovery) => discovery.endpoints(&self.service).await,
+            Whereabouts::Discovered(discovery) => {
+                discovery.endpoints(self.exchange.service()).await
+            }
         }
     }
 
@@ -271,7 +253,9 @@ where
     pub(crate) async fn moved(&self, before: &Endpoints) -> Option<Arc<Endpoints>> {
         match &self.whereabouts {
             Whereabouts::Named(_) => None,
-            Whereabouts::Discovered(discovery) => discovery.moved(before, &self.service).await,
+            Whereabouts::Discovered(discovery) => {
+                discovery.moved(before, self.exchange.service()).await
+            }
         }
     }
 
@@ -284,11 +268,7 @@ where
         // Before the service is ready: a signer may wait for that very service, and a permit that is held
         // meanwhile is one that nobody can use.
         let shown = self.client.show(audience).await?;
-        let mut service = self.service.clone();
-        if let Err(error) = service.ready().await {
-            // Nothing was handed over yet, so nothing can have been spent.
-            return Err(transport::unspent(&error.into()));
-        }
+        let ready = self.exchange.ready().await?;
         let form = form.without(&ClientAuthentication::PARAMETERS);
         let form = shown.fields.iter().fold(form, |form, (name, value)| form.field(name, value));
         let mut request = Request::new(Full::new(form.encode()));
@@ -302,8 +282,6 @@ where
         if let Some(authorization) = shown.authorization {
             headers.insert(AUTHORIZATION, authorization);
         }
-        let sent = service.call(request).await;
-        let response = sent.map_err(|error| self.lost(error.into()))?;
-        Ok(Answer::read(response).await)
+        Ok(Answer::read(ready.send(request).await?).await)
     }
 }

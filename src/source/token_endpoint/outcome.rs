@@ -10,7 +10,7 @@ use super::{answer::Answer, response::Members};
 use crate::{AccessToken, RefreshError, RefreshToken, TokenSet};
 
 /// The code that ends a session at every server (RFC 6749 §5.2).
-pub(super) const INVALID_GRANT: &str = "invalid_grant";
+pub(in crate::source) const INVALID_GRANT: &str = "invalid_grant";
 
 /// Codes that a token or revocation endpoint may answer with: RFC 6749 §5.2 and §4.1.2.1, RFC 6750 §3.1,
 /// RFC 7009 §2.2.1, RFC 8628 §3.5, RFC 8707 §2, RFC 9396 §5, RFC 9449 §5 and §8, OpenID Connect Core §3.1.2.6.
@@ -111,11 +111,11 @@ fn granted(members: &Members<'_>, required: Option<&str>) -> Result<TokenSet, Re
 
 /// The server granted something that cannot be used. It has spent the refresh token for it, and would
 /// grant the same again, so this is neither tried again at once nor free of ambiguity.
-fn unusable() -> RefreshError {
+pub(in crate::source) fn unusable() -> RefreshError {
     RefreshError::misconfigured().after_ambiguity(true)
 }
 
-pub(super) fn failure(
+pub(in crate::source) fn failure(
     answer: &Answer,
     code: Option<&str>,
     verdicts: &[Cow<'static, str>],

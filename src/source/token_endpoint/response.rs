@@ -12,17 +12,17 @@ const LONGEST_LIFETIME: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60)
 /// The members of an object, none of them read yet: one odd member must not lose the tokens beside it.
 #[derive(Deserialize)]
 #[serde(transparent)]
-pub(super) struct Members<'a>(#[serde(borrow)] HashMap<String, &'a RawValue>);
+pub(in crate::source) struct Members<'a>(#[serde(borrow)] HashMap<String, &'a RawValue>);
 
 impl<'a> Members<'a> {
     /// `None` where this is no JSON object.
-    pub(super) fn parse(body: &'a [u8]) -> Option<Self> {
+    pub(in crate::source) fn parse(body: &'a [u8]) -> Option<Self> {
         // RFC 8259 §8.1: a byte order mark may be ignored.
         serde_json::from_slice(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)).ok()
     }
 
     /// A string that says something; anything else is as good as absent.
-    pub(super) fn text(&self, name: &str) -> Option<Zeroizing<String>> {
+    pub(in crate::source) fn text(&self, name: &str) -> Option<Zeroizing<String>> {
         let text: String = serde_json::from_str(self.0.get(name)?.get()).ok()?;
         let text = Zeroizing::new(text);
         (!text.trim().is_empty()).then_some(text)
@@ -34,7 +34,7 @@ impl<'a> Members<'a> {
     }
 
     /// An object within.
-    pub(super) fn object(&self, name: &str) -> Option<Self> {
+    pub(in crate::source) fn object(&self, name: &str) -> Option<Self> {
         Self::parse(self.0.get(name)?.get().as_bytes())
     }
 
@@ -44,7 +44,7 @@ impl<'a> Members<'a> {
     }
 
     /// So many seconds: some servers write a fraction or a string.
-    pub(super) fn seconds(&self, name: &str) -> Option<Duration> {
+    pub(in crate::source) fn seconds(&self, name: &str) -> Option<Duration> {
         let seconds: f64 = match self.text(name) {
             Some(text) => text.trim().parse().ok()?,
             None => self.0.get(name)?.get().parse().ok()?,

@@ -9,7 +9,7 @@ use crate::{BoxError, RefreshError, error::Kind};
 /// A failed exchange. An HTTP client's own error may print the request, its URI, or what a server sent,
 /// so only the kind of the I/O error beneath it is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TransportError(Option<io::ErrorKind>);
+pub(in crate::source) struct TransportError(Option<io::ErrorKind>);
 
 impl TransportError {
     pub(super) fn of(error: &(dyn error::Error + 'static)) -> Self {

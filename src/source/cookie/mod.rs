@@ -1,0 +1,473 @@
+//! A source for first-party back ends that keep the refresh token in an HttpOnly cookie.
+
+mod answer;
+mod cookies;
+mod csrf;
+mod jar;
+
+use std::{
+    borrow::Cow,
+    fmt, mem,
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
+    header::{ACCEPT, COOKIE, ORIGIN, REFERER},
+};
+use http_body::Body;
+use http_body_util::Full;
+use tower::Service;
+use url::Url;
+
+use self::{answer::Places, csrf::NoCookie, jar::Jar};
+pub use self::{
+    cookies::{Cookies, InvalidCookies},
+    csrf::Csrf,
+};
+use super::{
+    Held, TokenSource,
+    token_endpoint::{
+        InvalidEndpoint, address::Address, answer::Answer, exchange::Exchange, outcome,
+    },
+};
+use crate::{BoxError, Clock, RefreshError, RefreshToken, ResponseHead, TokenSet, error::Kind};
+
+/// Asks a first-party back end for access tokens, with the session in a cookie.
+///
+/// `POST https://app.example.com/auth/refresh` goes out with the cookies that are meant for that address;
+/// the answer is JSON with an access token, and its `Set-Cookie` fields replace cookies. No other request
+/// gets a cookie, and the program's requests carry the access token as with any other source.
+///
+/// The cookies are the session's refresh token: [`Cookies`] makes one of what a login response set. They
+/// are saved, leased, spent and buried as one, so a session can be continued from its
+/// [store](crate::TokenStore) after a restart and by several processes at once. A session that is given
+/// cookies and no access token asks for one at its first request.
+///
+/// ```
+/// # use http::HeaderMap;
+/// use tower_reauth::{CookieGrant, Cookies, Csrf, Session};
+///
+/// # fn log_in(client: impl Clone + Send + Sync + 'static + tower::Service<
+/// #     http::Request<http_body_util::Full<bytes::Bytes>>,
+/// #     Response = http::Response<http_body_util::Full<bytes::Bytes>>,
+/// #     Error = std::io::Error,
+/// #     Future: Send,
+/// # >, login_headers: &HeaderMap) -> Result<(), Box<dyn std::error::Error>> {
+/// let grant = CookieGrant::new("https://app.example.com/auth/refresh", client)?
+///     .csrf(Csrf::django())? // echo `csrftoken` in `X-CSRFToken`
+///     .logout("/auth/logout")?; // told when the session logs out
+/// let cookies = Cookies::new("https://app.example.com/auth/login")?.received(login_headers);
+/// let session = Session::builder(grant)
+///     .tokens(cookies.tokens()?)
+///     .origin("https://api.example.com")
+///     .build()?;
+/// # Ok(()) }
+/// ```
+///
+/// The service that reaches the back end is like that of a [`Grant`](crate::grant::Grant): not the stack
+/// that the session serves, without cookies of its own, and following no redirect.
+///
+/// # What an answer means
+///
+/// | answer | meaning |
+/// |---|---|
+/// | 2xx with an access token | success |
+/// | 401, or what [`verdict`](Self::verdict) says instead; `invalid_grant` in JSON of a 2xx or 4xx | rejected: the session is over |
+/// | 403, 419 | a CSRF token that is missing or old: with a [`Csrf::path`] or a new cookie in that answer one more attempt, then misconfigured |
+/// | 425, 429, 503, a service that is not ready, an error that is [`not_sent`](Self::not_sent) | transient |
+/// | 408, any other 5xx, a 2xx without an access token, an answer cut short, any other error of the service | ambiguous |
+/// | any other 4xx, a redirect | misconfigured |
+///
+/// Cookies that an answer sets count whatever else it says: the next attempt sends those, and a request
+/// that is repeated after a cut answer does not send a cookie that is known to have been replaced.
+///
+/// Where no cookie but the CSRF one is left (deleted, or expired by the wall clock) nothing is asked, and
+/// the error [needs a login](RefreshError::needs_login).
+#[derive(Clone)]
+pub struct CookieGrant<S> {
+    exchange: Exchange<S>,
+    refresh: Place,
+    logout: Option<Place>,
+    issuer: String,
+    csrf: Option<(Csrf, Option<Place>)>,
+    headers: HeaderMap,
+    page: Option<(HeaderValue, HeaderValue)>,
+    places: Places,
+    verdict: Verdict,
+    successor: Successor,
+}
+
+/// What an answer that was no success has made of a refresh token, and of which. Another session, over a
+/// clone of the grant, has its own.
+#[derive(Default)]
+struct Successor(Mutex<Option<(RefreshToken, RefreshToken)>>);
+
+impl Clone for Successor {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl Successor {
+    /// The newest cookies that are known to follow these.
+    fn of(&self, spent: &RefreshToken) -> RefreshToken {
+        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some((before, next)) if before == spent => next.clone(),
+            Some(_) | None => spent.clone(),
+        }
+    }
+
+    fn set(&self, successor: Option<(RefreshToken, RefreshToken)>) {
+        let before =
+            mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), successor);
+        // Zeroized out of the lock.
+        drop(before);
+    }
+}
+
+/// An address, as HTTP clients and as cookies know it.
+#[derive(Clone)]
+struct Place {
+    address: Address,
+    url: Url,
+}
+
+type Verdict = Arc<dyn Fn(&ResponseHead<'_>) -> bool + Send + Sync>;
+
+/// Laravel's "page expired": the CSRF token is no longer good.
+const PAGE_EXPIRED: u16 = 419;
+
+impl Place {
+    fn new(address: Address) -> Result<Self, InvalidEndpoint> {
+        let url = address.url()?;
+        Ok(Self { address, url })
+    }
+}
+
+impl<S> CookieGrant<S> {
+    /// A grant that asks `endpoint`, an `https` URI.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidEndpoint`] if it is not an absolute URI, has user information or a fragment, or is plain
+    /// `http`.
+    pub fn new(endpoint: &str, service: S) -> Result<Self, InvalidEndpoint> {
+        Self::over(Address::parse(endpoint, false)?, service)
+    }
+
+    /// The same over plain `http`, such as `http://127.0.0.1:8080/auth/refresh`: whoever is on the path can
+    /// read the cookies. Those that are `Secure` are sent to this machine itself alone.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new); `https` is allowed here too.
+    pub fn new_insecure(endpoint: &str, service: S) -> Result<Self, InvalidEndpoint> {
+        Self::over(Address::parse(endpoint, true)?, service)
+    }
+
+    fn over(endpoint: Address, service: S) -> Result<Self, InvalidEndpoint> {
+        Ok(Self {
+            exchange: Exchange::new(service),
+            issuer: endpoint.origin.to_string(),
+            refresh: Place::new(endpoint)?,
+            logout: None,
+            csrf: None,
+            headers: HeaderMap::new(),
+            page: None,
+            places: Places::default(),
+            verdict: Arc::new(|head| head.status() == StatusCode::UNAUTHORIZED),
+            successor: Successor::default(),
+        })
+    }
+
+    /// The cookie that the back end wants to see in a header too.
+    ///
+    /// Default: none.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidEndpoint`] if its [`path`](Csrf::path) is none.
+    pub fn csrf(mut self, csrf: Csrf) -> Result<Self, InvalidEndpoint> {
+        let path = csrf.path.as_deref();
+        let place = path.map(|path| self.beside(path)).transpose()?;
+        self.csrf = Some((csrf, place));
+        Ok(self)
+    }
+
+    /// What is asked by `POST`, with the cookies, when the session logs out: a path of the refresh
+    /// endpoint's own origin.
+    ///
+    /// Default: nothing; the back end's session lives on until it expires.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidEndpoint`] if it is no path.
+    pub fn logout(mut self, path: &str) -> Result<Self, InvalidEndpoint> {
+        self.logout = Some(self.beside(path)?);
+        Ok(self)
+    }
+
+    /// The page that a browser would be showing: `Origin` and `Referer` of the requests by `POST` say so,
+    /// which back ends look at beside or instead of a CSRF token (Django over https, Rails, SvelteKit).
+    ///
+    /// Default: none is named.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidEndpoint`] if it is not an absolute URI, or has user information or a fragment.
+    pub fn page(mut self, page: &str) -> Result<Self, InvalidEndpoint> {
+        let page = Address::parse(page, true)?;
+        let value = |text: String| HeaderValue::try_from(text).ok();
+        self.page = value(page.origin.to_string()).zip(value(page.uri.to_string()));
+        Ok(self)
+    }
+
+    /// One more header field of each request to the back end, such as `X-Requested-With`. None replaces
+    /// what this grant sends of its own; a later value replaces an earlier one.
+    ///
+    /// Default: none.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, mut value: HeaderValue) -> Self {
+        value.set_sensitive(true);
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// Where in the answer the access token is: the name of a member, or a JSON pointer through objects
+    /// such as `/data/token` (RFC 6901).
+    ///
+    /// Default: `access_token`, or else `accessToken`.
+    #[must_use]
+    pub fn access_token(mut self, place: impl Into<Cow<'static, str>>) -> Self {
+        self.places.access_token = vec![place.into()];
+        self
+    }
+
+    /// Where in the answer the access token's lifetime in seconds is, in the same way.
+    ///
+    /// Default: `expires_in`, or else `expiresIn`. Where neither is there, the lifetime is unknown; if the
+    /// token is a JWT, [`SessionBuilder::expiry_from_jwt`](crate::SessionBuilder::expiry_from_jwt) helps.
+    #[must_use]
+    pub fn expires_in(mut self, place: impl Into<Cow<'static, str>>) -> Self {
+        self.places.expires_in = vec![place.into()];
+        self
+    }
+
+    /// Which answers of the refresh endpoint mean that the session is over: a back end that redirects to
+    /// its login page, or says 403. It is asked for every answer but 5xx, which are no verdict.
+    ///
+    /// Default: 401.
+    #[must_use]
+    pub fn verdict(
+        mut self,
+        is_over: impl Fn(&ResponseHead<'_>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.verdict = Arc::new(is_over);
+        self
+    }
+
+    /// Which errors of the service say that the request never left, so that the same cookies may be sent
+    /// again.
+    ///
+    /// Default: none; only a service that fails before it is ready is known not to have sent anything.
+    #[must_use]
+    pub fn not_sent(
+        mut self,
+        classify: impl Fn(&BoxError) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.exchange.set_not_sent(classify);
+        self
+    }
+
+    /// Whose tokens these are, as [`TokenSource::issuer`] reports it.
+    ///
+    /// Default: the refresh endpoint's origin, such as `https://app.example.com`.
+    #[must_use]
+    pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
+        self.issuer = issuer.into();
+        self
+    }
+
+    fn beside(&self, path: &str) -> Result<Place, InvalidEndpoint> {
+        Place::new(self.refresh.address.beside(path)?)
+    }
+}
+
+impl<S, B> CookieGrant<S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: Body + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    /// Ask once, or twice where the first was refused for its CSRF token alone. The flag: the program calls
+    /// the answer the end of the session.
+    async fn post(
+        &self,
+        place: &Place,
+        call: &mut Call<'_>,
+    ) -> Result<(Answer, bool), RefreshError> {
+        if let Some((csrf, Some(at))) = &self.csrf
+            && self.csrf_value(csrf, place, &call.jar).is_none()
+        {
+            self.fetch_csrf(csrf, at, place, call).await?;
+        }
+        let shown = self.shown(place, &call.jar);
+        let (answer, over) = self.ask(Method::POST, place, shown.clone(), call).await?;
+        let refused = answer.status == StatusCode::FORBIDDEN || answer.status == PAGE_EXPIRED;
+        let Some((csrf, at)) = self.csrf.as_ref().filter(|_| refused && !over) else {
+            return Ok((answer, over));
+        };
+        if let Some(at) = at {
+            // What it says is not the answer to the refresh.
+            let _ = self.fetch_csrf(csrf, at, place, call).await;
+        }
+        let now = self.shown(place, &call.jar);
+        if now.is_none() || now == shown {
+            return Ok((answer, over));
+        }
+        self.ask(Method::POST, place, now, call).await
+    }
+
+    /// Nothing is spent by this, whatever comes of it.
+    async fn fetch_csrf(
+        &self,
+        csrf: &Csrf,
+        at: &Place,
+        place: &Place,
+        call: &mut Call<'_>,
+    ) -> Result<(), RefreshError> {
+        let asked = self.ask(Method::GET, at, None, call).await;
+        let (answer, _) = asked.map_err(RefreshError::of_nothing_spent)?;
+        if self.csrf_value(csrf, place, &call.jar).is_some() {
+            return Ok(());
+        }
+        Err(if answer.status.is_success() {
+            RefreshError::misconfigured().with_source(NoCookie)
+        } else {
+            outcome::failure(&answer, None, &[], now()).of_nothing_spent()
+        })
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        place: &Place,
+        shown: Option<HeaderValue>,
+        call: &mut Call<'_>,
+    ) -> Result<(Answer, bool), RefreshError> {
+        let ready = self.exchange.ready().await?;
+        let mut request = Request::new(Full::default());
+        *request.headers_mut() = self.headers.clone();
+        let headers = request.headers_mut();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.remove(COOKIE);
+        if let Some(cookies) = call.jar.header(&place.url, now()) {
+            headers.insert(COOKIE, cookies);
+        }
+        if let (Some((csrf, _)), Some(value)) = (&self.csrf, shown) {
+            headers.insert(csrf.header.clone(), value);
+        }
+        if let (Some((origin, page)), &Method::POST) = (&self.page, &method) {
+            headers.insert(ORIGIN, origin.clone());
+            headers.insert(REFERER, page.clone());
+        }
+        *request.method_mut() = method;
+        *request.uri_mut() = place.address.uri.clone();
+        let response = ready.send(request).await?;
+        // With the head, before the body that may be cut off: a cookie that was replaced is not sent again.
+        call.receive(self, response.headers(), &place.url);
+        let over = (self.verdict)(&ResponseHead::new(&response));
+        Ok((Answer::read(response).await, over))
+    }
+
+    fn csrf_value(&self, csrf: &Csrf, place: &Place, jar: &Jar) -> Option<HeaderValue> {
+        csrf.echo(&jar.value(&csrf.cookie, &place.url, now())?)
+    }
+
+    fn shown(&self, place: &Place, jar: &Jar) -> Option<HeaderValue> {
+        let (csrf, _) = self.csrf.as_ref()?;
+        self.csrf_value(csrf, place, jar)
+    }
+}
+
+/// One attempt: what is spent, and what the cookies are by now.
+struct Call<'a> {
+    spent: &'a RefreshToken,
+    jar: Jar,
+}
+
+impl<'a> Call<'a> {
+    fn new<S>(grant: &CookieGrant<S>, spent: &'a RefreshToken) -> Option<Self> {
+        let newest = grant.successor.of(spent);
+        let jar = Jar::read(newest.expose_secret(), &grant.refresh.url)?;
+        let csrf = grant.csrf.as_ref().map(|(csrf, _)| &*csrf.cookie);
+        jar.has_beside(csrf, &grant.refresh.url, now()).then_some(Self { spent, jar })
+    }
+
+    fn receive<S>(&mut self, grant: &CookieGrant<S>, headers: &HeaderMap, url: &Url) {
+        self.jar.receive(headers, url, now());
+        if let Ok(next) = self.jar.text(now())
+            && next != *self.spent
+        {
+            grant.successor.set(Some((self.spent.clone(), next)));
+        }
+    }
+}
+
+impl<S, B> TokenSource for CookieGrant<S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: Body + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    async fn refresh(&self, held: Held) -> Result<TokenSet, RefreshError> {
+        let login_required = || RefreshError::new(Kind::LoginRequired);
+        let spent = held.refresh_token().ok_or_else(login_required)?;
+        let mut call = Call::new(self, spent).ok_or_else(login_required)?;
+        let (answer, over) = self.post(&self.refresh, &mut call).await?;
+        let tokens = answer::tokens(&answer, &self.places, over, now())?;
+        let cookies = call.jar.text(now()).map_err(|flaw| outcome::unusable().with_source(flaw))?;
+        self.successor.set(None);
+        Ok(tokens.refresh_token(cookies))
+    }
+
+    async fn revoke(&self, tokens: TokenSet) -> Result<(), RefreshError> {
+        let (Some(logout), Some(held)) = (&self.logout, tokens.refresh()) else { return Ok(()) };
+        // Without cookies there is no session at the back end.
+        let Some(mut call) = Call::new(self, held) else { return Ok(()) };
+        let (answer, _) = self.post(logout, &mut call).await?;
+        self.successor.set(None);
+        let over = answer.status.is_success()
+            // To the login page, as after a logout in a browser.
+            || answer.status.is_redirection()
+            || answer.status == StatusCode::UNAUTHORIZED;
+        if over { Ok(()) } else { Err(outcome::failure(&answer, None, &[], now())) }
+    }
+
+    fn spends_refresh_token(&self) -> bool {
+        true
+    }
+
+    fn issuer(&self) -> Option<String> {
+        Some(self.issuer.clone())
+    }
+}
+
+impl<S> fmt::Debug for CookieGrant<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CookieGrant")
+            .field("endpoint", &format_args!("{}/…", self.refresh.address.origin))
+            .finish_non_exhaustive()
+    }
+}
+
+fn now() -> SystemTime {
+    Clock::system().now().wall
+}
