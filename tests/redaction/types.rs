@@ -277,6 +277,7 @@ async fn printed() -> BTreeMap<&'static str, String> {
     let invalid = RefreshTokenGrant::new(address, "app", endpoint).unwrap_err();
     note("InvalidEndpoint", debug(invalid) + &chain(&invalid));
 
+    note_cookies(&mut note);
     note_device(&mut note).await;
     note_endpoint_client(&mut note).await;
     note_tonic(&mut note, &session).await;
@@ -340,6 +341,23 @@ async fn printed() -> BTreeMap<&'static str, String> {
     note("Fault", debug(Fault::Reset) + &debug(Fault::Status(StatusCode::BAD_GATEWAY)));
     note("Loopback", debug(api.serve().await.unwrap()));
     printed
+}
+
+/// The cookies of a login, and a source that spends them.
+fn note_cookies(note: &mut impl FnMut(&'static str, String)) {
+    use tower_reauth::{CookieGrant, Cookies, Csrf};
+
+    let grant = CookieGrant::new(ADDRESS, ()).unwrap().csrf(Csrf::laravel()).unwrap();
+    let name = header::HeaderName::from_static("x-canary");
+    note("CookieGrant", debug(grant.header(name, HeaderValue::from_static("canary"))));
+    let csrf = Csrf::new("canary", header::HeaderName::from_static("x-csrf")).path("/canary");
+    note("Csrf", debug(csrf));
+    let cookies = Cookies::new(ADDRESS).unwrap().cookie("canary", "canary").unwrap();
+    note("Cookies", debug(&cookies) + &debug(cookies.tokens()) + &debug(cookies.refresh_token()));
+    let invalid = cookies.cookie("canary", ";canary").unwrap_err();
+    note("InvalidCookies", debug(invalid) + &chain(&invalid));
+    let invalid = Cookies::new(ADDRESS).unwrap().tokens().unwrap_err();
+    note("InvalidCookies", debug(invalid) + &chain(&invalid));
 }
 
 /// A login on another device, and each way in which it ends.

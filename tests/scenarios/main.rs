@@ -8,6 +8,8 @@
 
 mod ambiguous;
 mod attach;
+#[cfg(feature = "cookies")]
+mod back_end;
 mod bodies;
 mod brake;
 mod cancellation;
@@ -15,6 +17,8 @@ mod classification;
 mod clocks;
 mod closing;
 mod coalescing;
+#[cfg(feature = "cookies")]
+mod cookies;
 mod device;
 mod discovery;
 mod dropped_calls;
