@@ -11,6 +11,7 @@
 //! | it is spent twice | one refresh at a time, across all who share a store; a lost answer is asked for once more, by choice ([`AmbiguousPolicy`](crate::AmbiguousPolicy)) |
 //! | it is lost | it is saved before it is used, kept in memory if that fails, and handed out by [`close`](crate::Session::close) if nothing helps |
 //! | a logged-out session comes back | a logout takes the right to publish away from a refresh in flight, revokes what that brings, and leaves a tombstone in the store |
+//! | a refresh cookie reaches another place | the jar speaks to the refresh endpoint's own origin alone, and by `Domain`, `Path`, `Secure` and the name's prefix; a list of public suffixes would protect nothing more; requests of the program get no cookie |
 //! | tokens in logs | no `Debug`, `Display` or error source shows any part of one, nor what a server wrote; header values are marked sensitive |
 //! | tokens in memory dumps | buffers of this crate are zeroized when they are dropped; see below for the rest |
 //! | a request goes out anonymously | it fails instead |
@@ -31,7 +32,8 @@
 //! Zeroizing ends where a token leaves this crate's own buffers. The text of the `Authorization` value is one
 //! of these: it is zeroized when the last request that carries it is gone. Out of reach are the connection's
 //! write buffer and TLS records, HTTP/2's header tables, the private key of a client certificate (rustls's),
-//! what the readers of PEM and JSON and the crypto back end make of a
+//! the fields that an HTTP client reads (`Set-Cookie` among them) and what `cookie_store` keeps of them during a
+//! call, what the readers of PEM and JSON and the crypto back end make of a
 //! [`ClientAuthentication`](crate::ClientAuthentication)'s key, and copies that a
 //! [`TokenSource`](crate::TokenSource) or a [`TokenStore`](crate::TokenStore) of yours makes.
 //!
