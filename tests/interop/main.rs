@@ -5,6 +5,8 @@
 //! | [`refreshing`], [`lost_answers`], [`trouble`], [`confidential`], [`machine`], [`discovery`], [`device`] | `oidc-provider`, a certified authorization server, over plain HTTP; its userinfo endpoint is the resource server, and for JWTs an endpoint where `oauth4webapi` validates them |
 //! | [`mutual_tls`] | the same server over TLS, which asks for certificates |
 //! | [`behind_nginx`], [`uploads`] | the same behind nginx with TLS, over HTTP/1.1 and HTTP/2; nginx also is the resource server, by `auth_request` |
+//! | [`grpc::c_core`] | gRPC's own server, on its C core |
+//! | [`grpc::gateway`] | Envoy, which validates the JWTs of `oidc-provider` by itself, for HTTP and for gRPC |
 //! | [`oracle`] | a recorder, beside the requests of `oauth4webapi`, a certified client |
 //!
 //! The server issues tokens as it always does. `server/` adds what a test needs to hold it by: logins without a
@@ -14,13 +16,15 @@
 //! Each test owns the processes that it talks to, on ports that were free, and they end with it.
 //!
 //! `tests/run interop` installs what these tests need and runs them. A plain `cargo test` leaves them out: they
-//! need node, nginx and what npm installs. Where something is missing a test fails, and says what; none is skipped.
+//! need node, nginx, Python and what npm and pip install. Where something is missing a test fails, and says what; none is skipped.
 #![cfg(reauth_interop)]
 
 mod behind_nginx;
 mod confidential;
 mod device;
 mod discovery;
+mod grpc;
+mod link;
 mod lost_answers;
 mod machine;
 mod mutual_tls;

@@ -4,12 +4,10 @@ use std::{collections::BTreeMap, path::Path, process::Stdio, time::Duration};
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
-    process::{Child, ChildStdin, ChildStdout, Command},
-    sync::Mutex,
-};
+use tokio::process::Command;
 use tower_reauth::{AccessToken, RefreshToken, SigningAlgorithm, SigningKey, TokenSet};
+
+use crate::link::Link;
 
 const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/server");
 
@@ -160,7 +158,7 @@ impl Listening {
         struct Bound {
             port: u16,
         }
-        let link = Link::new();
+        let link = Link::to(node("launcher.mjs"), "the authorization server");
         let mut command = options;
         command["do"] = "listen".into();
         let bound: Bound = link.ask(command).await;
@@ -178,42 +176,6 @@ impl Listening {
         command["issuer"] = issuer.into();
         let Started { assertion_key } = self.link.ask(command).await;
         Provider { issuer: issuer.into(), assertion_key, link: self.link }
-    }
-}
-
-/// Commands to the process and its answers, a line of JSON each.
-struct Link(Mutex<Ends>);
-
-struct Ends {
-    commands: ChildStdin,
-    answers: Lines<BufReader<ChildStdout>>,
-    _process: Child,
-}
-
-impl Link {
-    fn new() -> Self {
-        let mut process = node("launcher.mjs").stdin(Stdio::piped()).spawn().unwrap();
-        let commands = process.stdin.take().unwrap();
-        let answers = BufReader::new(process.stdout.take().unwrap()).lines();
-        Self(Mutex::new(Ends { commands, answers, _process: process }))
-    }
-
-    async fn ask<T: DeserializeOwned>(&self, command: Value) -> T {
-        #[derive(Deserialize)]
-        struct Answer {
-            #[serde(default)]
-            ok: Value,
-            error: Option<String>,
-        }
-        let mut ends = self.0.lock().await;
-        ends.commands.write_all(format!("{command}\n").as_bytes()).await.unwrap();
-        let line = crate::support::soon(ends.answers.next_line()).await.unwrap();
-        let line = line.unwrap_or_else(|| panic!("the authorization server ended at {command}"));
-        let answer: Answer = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
-        if let Some(error) = answer.error {
-            panic!("{command}: {error}");
-        }
-        serde_json::from_value(answer.ok).unwrap()
     }
 }
 

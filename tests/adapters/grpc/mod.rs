@@ -7,4 +7,5 @@ mod origins;
 mod raw;
 mod storm;
 mod streams;
+mod words;
 mod world;

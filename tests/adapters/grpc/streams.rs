@@ -7,7 +7,7 @@ use tower::Layer;
 use tower_reauth::tonic::{ReauthLayer, refresh_error};
 
 use super::{
-    chat::Chat,
+    words::Chat,
     world::{World, refusal, soon},
 };
 

@@ -25,7 +25,7 @@ use tower_reauth::{
     tonic::{Reauth, ReauthLayer},
 };
 
-use super::chat::{Chat, ChatServer};
+use super::{chat::ChatServer, words::Chat};
 
 /// An authorization server in memory, and a gRPC server on a socket that accepts its tokens.
 pub(crate) struct World {

@@ -1,0 +1,8 @@
+//! tonic's client through the layers, to servers of gRPC that are not tonic's.
+
+mod c_core;
+mod envoy;
+mod gateway;
+mod python;
+#[path = "../../adapters/grpc/words.rs"]
+mod words;
