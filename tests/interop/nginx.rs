@@ -3,16 +3,14 @@
 use std::{
     fs,
     net::{Ipv4Addr, TcpListener},
-    path::Path,
-    process::Stdio,
     time::Duration,
 };
 
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use crate::{
-    support::{program, soon},
+    support::{guarded, program, soon},
     tls::Authority,
 };
 
@@ -54,7 +52,9 @@ impl Nginx {
         fs::write(folder.path().join("server.key"), identity.key).unwrap();
         fs::write(folder.path().join("nginx.conf"), configuration(ports, http, servers)).unwrap();
 
-        let process = guarded(folder.path()).spawn().unwrap();
+        let mut command = program("nginx");
+        command.args(["-e", "error.log", "-c", "nginx.conf", "-p"]).arg(folder.path());
+        let process = guarded(&command).spawn().unwrap();
         let nginx = Self { _process: process, folder, ports: ports.to_vec() };
         soon(nginx.listens()).await.then_some(nginx)
     }
@@ -107,23 +107,6 @@ fn free_ports(count: usize) -> Vec<u16> {
     // All are held until all are chosen, so that they differ.
     let listeners: Vec<_> = std::iter::repeat_with(bind).take(count).collect();
     listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
-}
-
-/// nginx, and a shell that ends it when its own standard input ends: when its owner is gone.
-fn guarded(folder: &Path) -> Command {
-    let nginx = program("nginx");
-    let mut command = Command::new("sh");
-    command
-        .arg("-c")
-        .arg(r#""$@" & nginx=$!; cat > /dev/null; kill "$nginx"; wait"#)
-        .arg("sh")
-        .arg(nginx.as_std().get_program())
-        .args(["-e", "error.log", "-c", "nginx.conf", "-p"])
-        .arg(folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    command
 }
 
 fn configuration(ports: &[u16], http: &str, servers: &[String]) -> String {

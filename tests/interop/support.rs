@@ -1,6 +1,6 @@
 //! What most of these tests begin with: a client, a session and a stack over sockets.
 
-use std::{env, path::PathBuf, time::Duration};
+use std::{env, path::PathBuf, process::Stdio, time::Duration};
 
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
@@ -154,4 +154,20 @@ pub(crate) fn program(name: &str) -> Command {
     Command::new(found.find(|file| file.is_file()).unwrap_or_else(|| {
         panic!("`{name}` is missing: `tests/run interop` installs it where apt-get is at hand")
     }))
+}
+
+/// The same, and a shell that ends it when its own standard input ends: when its owner is gone.
+pub(crate) fn guarded(program: &Command) -> Command {
+    let program = program.as_std();
+    let mut command = Command::new("sh");
+    command
+        .arg("-c")
+        .arg(r#""$@" & program=$!; cat > /dev/null; kill "$program"; wait"#)
+        .arg("sh")
+        .arg(program.get_program())
+        .args(program.get_args())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
 }
