@@ -51,6 +51,7 @@ mod conduct;
 mod fault;
 mod hold;
 mod jwt;
+mod log;
 mod resource;
 mod serve;
 mod store_contract;

@@ -76,13 +76,11 @@ impl Disk {
             Present::Unreadable(_) if expected == Expected::Any => (Document::new(stored), true),
             Present::Unreadable(reason) => return Err(unreadable(&self.path, reason)),
         };
-        self.sweep();
         let new = self.beside(format!(".new-{:016x}", fastrand::u64(..)));
         let replaced = self.replace(&new, &document, in_the_way, is_late);
-        if replaced.is_err() {
-            // If that fails too, the next swap sweeps it.
-            let _ = fs::remove_file(&new);
-        }
+        // Last, since an answer of the token endpoint may be waiting to be saved. It takes what came to
+        // nothing just now, too.
+        self.sweep();
         replaced.map(|()| Swap::Done(version))
     }
 

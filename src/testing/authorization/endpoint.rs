@@ -75,14 +75,22 @@ impl AuthorizationServer {
     {
         self.state().counts.token_requests += 1;
         let request = read(request).await?;
-        self.state().last_request = Some(request.clone());
+        let number = self.state().log.push(request.clone());
 
         let conduct = &self.0.conduct;
         let turn = conduct.arrive().await;
-        match turn.instead() {
-            Some(outcome) => conduct.send(outcome).await,
-            None => conduct.answer(turn, self.exchange(&request)).await,
+        if let Some(outcome) = turn.instead() {
+            self.decided(number, outcome.as_ref().ok());
+            return conduct.send(outcome).await;
         }
+        let answer = self.exchange(&request);
+        self.decided(number, Some(&answer));
+        conduct.answer(turn, answer).await
+    }
+
+    fn decided<B>(&self, number: usize, answer: Option<&Response<B>>) {
+        let status = answer.map(Response::status);
+        self.state().log.amend(number, |request| request.decide(status));
     }
 
     /// RFC 6749 §4.4.2 and §6: the grants.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use http::{HeaderMap, Method, header, request};
+use http::{HeaderMap, Method, StatusCode, header, request};
 
 /// A request that came to an [`AuthorizationServer`](super::AuthorizationServer)'s token endpoint.
 ///
@@ -12,12 +12,13 @@ pub struct TokenRequest {
     method: Method,
     headers: HeaderMap,
     form: Vec<(String, String)>,
+    status: Option<StatusCode>,
 }
 
 impl TokenRequest {
     pub(super) fn new(head: request::Parts, body: &[u8]) -> Self {
         let form = form_urlencoded::parse(body).into_owned().collect();
-        Self { method: head.method, headers: head.headers, form }
+        Self { method: head.method, headers: head.headers, form, status: None }
     }
 
     /// The method; the endpoint takes `POST` only.
@@ -43,6 +44,17 @@ impl TokenRequest {
     /// The names of all parameters, in their order.
     pub fn parameters(&self) -> impl Iterator<Item = &str> {
         self.form.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// The status that was decided on, whether or not the answer arrived. `None` until then, or if the
+    /// connection was cut instead.
+    #[must_use]
+    pub fn status(&self) -> Option<StatusCode> {
+        self.status
+    }
+
+    pub(super) fn decide(&mut self, status: Option<StatusCode>) {
+        self.status = status;
     }
 
     /// What is wrong with it as a form, if anything (RFC 6749 §3.2).
@@ -76,6 +88,7 @@ impl fmt::Debug for TokenRequest {
             .field("method", &self.method)
             .field("headers", &self.headers.keys().collect::<Vec<_>>())
             .field("parameters", &self.parameters().collect::<Vec<_>>())
+            .field("status", &self.status)
             .finish()
     }
 }

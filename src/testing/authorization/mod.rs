@@ -354,7 +354,13 @@ impl AuthorizationServer {
     /// The call at the token endpoint that came last.
     #[must_use]
     pub fn last_token_request(&self) -> Option<TokenRequest> {
-        self.state().last_request.clone()
+        self.state().log.last().cloned()
+    }
+
+    /// The calls at the token endpoint in the order in which they came; of more than 4096, the latest.
+    #[must_use]
+    pub fn received(&self) -> Vec<TokenRequest> {
+        self.state().log.all()
     }
 }
 

@@ -8,15 +8,31 @@ use super::{
     device::Devices,
     ledger::{Ledger, Rules},
 };
+use crate::testing::log::Log;
 
-#[derive(Default)]
+/// So many token requests are remembered.
+const KEPT: usize = 4096;
+
 pub(super) struct State {
     pub(super) ledger: Ledger,
     pub(super) clients: Clients,
     pub(super) devices: Devices,
     pub(super) settings: Settings,
     pub(super) counts: Counts,
-    pub(super) last_request: Option<TokenRequest>,
+    pub(super) log: Log<TokenRequest>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            ledger: Ledger::default(),
+            clients: Clients::default(),
+            devices: Devices::default(),
+            settings: Settings::default(),
+            counts: Counts::default(),
+            log: Log::of(KEPT),
+        }
+    }
 }
 
 pub(super) struct Settings {

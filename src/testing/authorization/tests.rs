@@ -86,6 +86,23 @@ async fn a_refresh_answers_as_rfc_6749_says_and_rotates() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn every_call_is_remembered_with_the_status_that_was_decided_on() {
+    let server = AuthorizationServer::new();
+    let login = server.login();
+    server.fail_next(1, Fault::Status(StatusCode::SERVICE_UNAVAILABLE));
+    server.fail_next(1, Fault::Reset);
+    server.fail_next(1, Fault::LostAnswer);
+    for _ in 0..4 {
+        let _ = send(&server, refresh_request(first(&login))).await;
+    }
+
+    let calls = server.received();
+    let decided: Vec<_> = calls.iter().map(|it| it.status().map(|it| it.as_u16())).collect();
+    assert_eq!(decided, [Some(503), None, Some(200), Some(400)]);
+    assert!(calls.iter().all(|it| it.parameter("refresh_token") == Some(first(&login))));
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_access_token_is_another_and_a_jwt_with_the_five_claims() {
     let clock = ManualClock::new();
     let server = AuthorizationServer::with_clock(clock.clock());

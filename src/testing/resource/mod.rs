@@ -9,9 +9,8 @@ use std::{
     time::Duration,
 };
 
-use self::received::Log;
 pub use self::received::Received;
-use super::{AuthorizationServer, Fault, Hold, Loopback, conduct::Conduct, hold::Held};
+use super::{AuthorizationServer, Fault, Hold, Loopback, conduct::Conduct, hold::Held, log::Log};
 use crate::sync::{Arc, Mutex, MutexGuard, lock};
 
 /// A resource server that accepts the access tokens of one [`AuthorizationServer`], as RFC 6750 says:
@@ -51,10 +50,13 @@ struct Shared {
     state: Mutex<State>,
 }
 
+/// So many requests are remembered.
+const KEPT: usize = 1024;
+
 struct State {
     settings: Settings,
     counts: Counts,
-    log: Log,
+    log: Log<Received>,
 }
 
 struct Settings {
@@ -83,7 +85,7 @@ impl ResourceServer {
             read_before_refusal: u64::MAX,
             drain_after_refusal: false,
         };
-        let state = State { settings, counts: Counts::default(), log: Log::default() };
+        let state = State { settings, counts: Counts::default(), log: Log::of(KEPT) };
         Self(Arc::new(Shared {
             authorization: authorization.clone(),
             conduct: Conduct::default(),

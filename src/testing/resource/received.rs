@@ -1,12 +1,9 @@
 //! What a resource server saw of its requests.
 
-use std::{collections::VecDeque, fmt};
+use std::fmt;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Uri, Version, header, request};
-
-/// As many requests are kept, the latest; a server under load must not grow without end.
-pub(super) const KEPT: usize = 1024;
 
 /// A request that a [`ResourceServer`](super::ResourceServer) received.
 ///
@@ -85,35 +82,6 @@ impl fmt::Debug for Received {
     }
 }
 
-/// The latest requests, each found again by the number it got when it came.
-#[derive(Debug, Default)]
-pub(super) struct Log {
-    requests: VecDeque<Received>,
-    forgotten: usize,
-}
-
-impl Log {
-    pub(super) fn push(&mut self, received: Received) -> usize {
-        self.requests.push_back(received);
-        if self.requests.len() > KEPT {
-            self.requests.pop_front();
-            self.forgotten += 1;
-        }
-        self.forgotten + self.requests.len() - 1
-    }
-
-    pub(super) fn amend(&mut self, number: usize, amend: impl FnOnce(&mut Received)) {
-        let index = number.checked_sub(self.forgotten);
-        if let Some(received) = index.and_then(|index| self.requests.get_mut(index)) {
-            amend(received);
-        }
-    }
-
-    pub(super) fn all(&self) -> Vec<Received> {
-        self.requests.iter().cloned().collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use http::Request;
@@ -141,17 +109,5 @@ mod tests {
         let mut received = received(&["Bearer canary", "Bearer canary"]);
         received.body = Bytes::from_static(b"canary");
         assert!(!format!("{received:?}").contains("canary"));
-    }
-
-    #[test]
-    fn the_log_forgets_the_oldest_and_still_finds_the_others() {
-        let mut log = Log::default();
-        let first = log.push(received(&[]));
-        let last = (0..KEPT).map(|_| log.push(received(&[]))).last().unwrap();
-
-        log.amend(first, |_| panic!("it was forgotten"));
-        log.amend(last, |received| received.complete = true);
-        assert_eq!(log.all().len(), KEPT);
-        assert!(log.all().last().unwrap().complete);
     }
 }
