@@ -34,6 +34,12 @@ pub enum NotReplayed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unattached(pub(crate) SessionId);
 
+/// On a response: a client beneath followed a redirect to another origin than that of its request, and
+/// left the token behind. No session takes such an answer for evidence.
+#[cfg(feature = "reqwest")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Elsewhere;
+
 /// Tells the sessions of a program apart.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -97,6 +97,12 @@ mod origin;
 mod redirect;
 pub mod refresh;
 mod replay;
+#[cfg(feature = "reqwest")]
+#[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
+pub mod reqwest;
+#[cfg(feature = "reqwest-middleware")]
+#[cfg_attr(docsrs, doc(cfg(feature = "reqwest-middleware")))]
+pub mod reqwest_middleware;
 mod session;
 #[cfg(feature = "sign")]
 mod sign;
@@ -125,6 +131,9 @@ pub use origin::{InvalidOrigin, Origins};
 pub use redirect::RedirectPolicy;
 pub use refresh::{Refresh, RefreshLayer};
 pub use replay::{MapBody, MapBodyLayer, ReplayBody, map_body};
+#[cfg(feature = "reqwest")]
+#[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
+pub use self::reqwest::ReqwestService;
 pub use session::{
     AmbiguousPolicy, BuildError, Event, Events, OutagePolicy, RefreshCause, SelectSession, Session,
     SessionBuilder, Status, Unsaved,

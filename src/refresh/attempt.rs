@@ -93,7 +93,7 @@ where
         // Our token was not attached on the hop that answered: this is no evidence.
         let unattached = response.extensions().get::<Unattached>();
         let ours = unattached.is_some_and(|unattached| unattached.0 == self.session.id());
-        if ours || self.is_foreign(response) {
+        if ours || is_elsewhere(response) || self.is_foreign(response) {
             return true;
         }
         match self.classify.classify(&ResponseHead::new(response)) {
@@ -249,6 +249,16 @@ where
     fn is_foreign(&self, _: &Response<R>) -> bool {
         false
     }
+}
+
+#[cfg(feature = "reqwest")]
+fn is_elsewhere<R>(response: &Response<R>) -> bool {
+    response.extensions().get::<crate::extension::Elsewhere>().is_some()
+}
+
+#[cfg(not(feature = "reqwest"))]
+fn is_elsewhere<R>(_: &Response<R>) -> bool {
+    false
 }
 
 /// Whether `Auth` beneath had nothing to attach, however the layers between wrapped its error.
