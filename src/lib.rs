@@ -57,6 +57,7 @@
 //! | know when a login is needed | [`Session::events`], [`RefreshError::needs_login`] |
 //! | decide what a challenge is | [`Classify`], [`classify_fn`] |
 //! | call gRPC services | `tonic::ReauthLayer`, with feature `tonic` |
+//! | send by reqwest | `ReqwestService`, or the layers as middlewares: features `reqwest`, `reqwest-middleware` |
 //! | leave one request alone | [`NoAuth`], [`NoReplay`] |
 //! | test all that | the `testing` module, with feature `test-util` |
 //!
@@ -73,6 +74,8 @@
 //! | `oauth2` | [`TokenSet`] from a token response of the `oauth2` crate, or of `openidconnect` |
 //! | `redirect` | a redirect policy for `tower_http::follow_redirect` that keeps tokens at home |
 //! | `sealed` | `Sealed`: any store's record, encrypted with XChaCha20-Poly1305 or AES-256-GCM |
+//! | `reqwest` | `ReqwestService`: reqwest's client beneath the layers, and a redirect policy for it |
+//! | `reqwest-middleware` | both layers as middlewares, so that `client.get(url).send()` refreshes silently |
 //! | `sign-rust-crypto`, `sign-aws-lc` | `SigningKey`: `private_key_jwt`, and service accounts; either back end, or both |
 //! | `sign` | the same without a back end, for libraries; signing is a typed error then |
 //! | `tonic` | the layers for gRPC: channels of `tonic` beneath, its generated clients above |
@@ -117,6 +120,9 @@ mod token;
 #[cfg_attr(docsrs, doc(cfg(feature = "tonic")))]
 pub mod tonic;
 
+#[cfg(feature = "reqwest")]
+#[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
+pub use self::reqwest::ReqwestService;
 pub use auth::{Auth, AuthLayer, Credential, TokenFn};
 pub use challenge::Challenge;
 pub use classify::{
@@ -131,9 +137,6 @@ pub use origin::{InvalidOrigin, Origins};
 pub use redirect::RedirectPolicy;
 pub use refresh::{Refresh, RefreshLayer};
 pub use replay::{MapBody, MapBodyLayer, ReplayBody, map_body};
-#[cfg(feature = "reqwest")]
-#[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
-pub use self::reqwest::ReqwestService;
 pub use session::{
     AmbiguousPolicy, BuildError, Event, Events, OutagePolicy, RefreshCause, SelectSession, Session,
     SessionBuilder, Status, Unsaved,

@@ -1,4 +1,90 @@
-//! The two layers in a client of `reqwest-middleware`.
+//! The two layers as middlewares of `reqwest-middleware`.
+//!
+//! [`RefreshLayer`] and [`AuthLayer`] are what they are in a tower stack, in the same order and with the
+//! same settings; the rest of the chain is their inner service.
+//!
+//! ```
+//! use reqwest_middleware::ClientBuilder;
+//! use tower_reauth::{
+//!     AuthLayer, BoxError, RefreshLayer, RefreshTokenGrant, Session, reqwest::redirect_policy,
+//! };
+//! # use tower_reauth::testing::{AuthorizationServer, ResourceServer};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), BoxError> {
+//! # let authorization = AuthorizationServer::new();
+//! # let api = ResourceServer::new(&authorization).serve().await?;
+//! # let (token_endpoint, endpoint_client) = ("https://auth.example.com/token", authorization.clone());
+//! # let session = Session::builder(RefreshTokenGrant::new(token_endpoint, "my-app", endpoint_client)?)
+//! #     .tokens(authorization.login())
+//! #     .insecure_origin(api.origin())
+//! #     .build()?;
+//! # authorization.revoke_access_tokens();
+//! # let url = api.uri("/orders").to_string();
+//! # #[derive(serde::Serialize)] struct Order { drink: &'static str }
+//! # let order = Order { drink: "tea" };
+//! let client = reqwest::Client::builder().redirect(redirect_policy()).build()?;
+//! let client = ClientBuilder::new(client)
+//!     .with(RefreshLayer::new(session.clone())) // refreshes once for all, sends again
+//!     .with(AuthLayer::new(session.clone())) // attaches the newest access token
+//!     .build();
+//!
+//! let response = client.post(url).json(&order).send().await?;
+//! assert!(response.status().is_success()); // though the token had been revoked
+//! # assert_eq!(authorization.token_requests(), 1);
+//! # Ok(()) }
+//! ```
+//!
+//! What reqwest does beneath, redirects above all, is said [there](crate::reqwest#what-reqwest-does-beneath).
+//!
+//! # Errors
+//!
+//! A request that was challenged, and could not be refreshed, has the challenge for its answer, with the
+//! [`RefreshError`] in `response.extensions()`. One that was not sent has it for its error:
+//!
+//! ```
+//! # use tower_reauth::{AuthLayer, Held, RefreshLayer, Session, source_fn};
+//! use reqwest_middleware::Error;
+//! use tower_reauth::RefreshError;
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_reauth::BoxError> {
+//! # let source = source_fn(|_: Held| async { Err(RefreshError::misconfigured()) }).from_nothing();
+//! # let session = Session::builder(source).insecure_origin("http://127.0.0.1:9").build()?;
+//! # let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
+//! #     .with(RefreshLayer::new(session.clone()))
+//! #     .with(AuthLayer::new(session.clone()))
+//! #     .build();
+//! # let url = "http://127.0.0.1:9/";
+//! let result = client.get(url).send().await;
+//! if let Err(Error::Middleware(error)) = &result
+//!     && let Some(error) = error.downcast_ref::<RefreshError>()
+//! {
+//!     println!("{error}; log in again: {}", error.needs_login());
+//! #   return Ok(());
+//! }
+//! # Err("no error of the session".into()) }
+//! ```
+//!
+//! An error of the middlewares beneath, or of reqwest, is passed on as it is.
+//!
+//! # Extensions
+//!
+//! `.with_extension(NoAuth)` and `.with_extension(NoReplay)` are heard, see [`NoAuth`](crate::NoAuth). The
+//! middlewares beneath find the extensions of the request on each send, with what the send before left
+//! there, and what they leave is there when the answer is. A request that is dropped on its way leaves
+//! nothing. `.timeout(…)` holds for each send.
+//!
+//! # Order
+//!
+//! Middlewares run in the order of `with`, and so:
+//!
+//! * what signs or counts a whole call, or retries it (`reqwest-retry`), comes before [`RefreshLayer`].
+//!   Let a retry leave 401 alone: a challenge that is handed out is not mended by another try.
+//! * what looks at each send (`reqwest-tracing`) comes between the two. It does not see the token.
+//! * what changes the URL comes before [`AuthLayer`], which decides by it where the token goes. An answer
+//!   from another origin than the one that the token was attached for is returned as it is.
+//! * what comes after [`AuthLayer`] sees the token: a middleware there that logs headers has to leave
+//!   out those that are marked sensitive.
+
 use std::{
     mem,
     task::{Context, Poll},

@@ -36,6 +36,10 @@
 //! With feature `redirect` comes `RedirectPolicy`, which keeps [`NoAuth`](crate::NoAuth), and does not
 //! come home with a token after a foreign hop.
 //!
+//! reqwest is a client with a follower inside. It strips the header on a foreign hop and puts it back on
+//! the next: give it the `redirect_policy` of feature `reqwest`, or none. Its final URL tells the adapter
+//! whether an answer came from where the token was sent.
+//!
 //! # Limits
 //!
 //! A request that waits for a token holds no readiness of what is beneath: a concurrency limit of one

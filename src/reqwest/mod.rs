@@ -1,4 +1,63 @@
-//! A service over [`reqwest::Client`], beneath the layers.
+//! reqwest's client, beneath the layers.
+//!
+//! [`ReqwestService`] takes requests of the `http` crate, with any body that a [`reqwest::Body`] can be
+//! made of: beneath [`RefreshLayer`](crate::RefreshLayer) that is every body. Its responses have reqwest's
+//! body, and `reqwest::Response::from` makes a response of reqwest of them, with its URL. To keep
+//! reqwest's own way of building requests, see `reqwest-middleware`.
+//!
+//! ```
+//! use tower::{ServiceBuilder, ServiceExt};
+//! use tower_reauth::{
+//!     AuthLayer, BoxError, RefreshLayer, RefreshTokenGrant, ReqwestService, Session,
+//!     reqwest::redirect_policy,
+//! };
+//! # use tower_reauth::testing::{AuthorizationServer, ResourceServer};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), BoxError> {
+//! # let authorization = AuthorizationServer::new();
+//! # let api = ResourceServer::new(&authorization).serve().await?;
+//! # let (token_endpoint, endpoint_client) = ("https://auth.example.com/token", authorization.clone());
+//! # let session = Session::builder(RefreshTokenGrant::new(token_endpoint, "my-app", endpoint_client)?)
+//! #     .tokens(authorization.login())
+//! #     .insecure_origin(api.origin())
+//! #     .build()?;
+//! # authorization.revoke_access_tokens();
+//! let client = reqwest::Client::builder().redirect(redirect_policy()).build()?;
+//!
+//! let client = ServiceBuilder::new()
+//!     .layer(RefreshLayer::new(session.clone()))
+//!     .layer(AuthLayer::new(session.clone()))
+//!     .service(ReqwestService::new(client));
+//!
+//! let request = http::Request::post(api.uri("/orders")).body(String::from("tea"))?;
+//! let response = reqwest::Response::from(client.oneshot(request).await?);
+//! assert_eq!(response.text().await?, "tea"); // though the token had been revoked
+//! # assert_eq!(authorization.token_requests(), 1);
+//! # Ok(()) }
+//! ```
+//!
+//! # What reqwest does beneath
+//!
+//! * **Redirects.** reqwest follows up to ten by itself, and leaves the token behind where a hop goes to
+//!   another origin. Such an answer is no evidence: its 401 is returned, and nothing is refreshed. But
+//!   what was left behind is there again on the hop after that, so give the client [`redirect_policy`],
+//!   or [`Policy::none`](reqwest::redirect::Policy::none) and let a redirect layer stand above these
+//!   layers. A request that is challenged at the end of a chain is sent again from its start.
+//! * **Bodies.** A 307 or 308 repeats a body that is whole, as it is; of a stream, the redirect is the
+//!   answer. A stream keeps its size, and so its `Content-Length`, and its trailers.
+//! * **Retries.** By default reqwest sends a request again that an HTTP/2 server said it has not
+//!   processed, if its body is whole. A policy of the program's own
+//!   ([`ClientBuilder::retry`](reqwest::ClientBuilder::retry)) runs beneath the layers too, with the
+//!   token that is attached already: let it leave 401 alone.
+//! * **Timeouts** bound each send, not the wait for a token. [`tower::timeout`] above the layers bounds the
+//!   whole.
+//! * **Default headers.** An `Authorization` among them stands only where no token was attached: on a
+//!   request to a foreign origin, too.
+//! * **Connections** are reqwest's, kept and shared as always. Clones of a client share them.
+//! * **Errors** are reqwest's, in the box: `error.downcast_ref::<reqwest::Error>()`.
+//!
+//! A URI without an authority (`/v1/me`) is an error of reqwest: it has no base to resolve it against.
+
 mod body;
 mod future;
 mod redirect;

@@ -1,16 +1,17 @@
 //! Which redirects reqwest may follow beneath the layers.
 
-use reqwest::{
-    Url,
-    redirect::{Attempt, Policy},
-};
+use reqwest::{Url, redirect::Policy};
 
 /// The redirects that a client beneath the layers of this crate may follow by itself, for
 /// [`reqwest::ClientBuilder::redirect`].
 ///
-/// It is reqwest's default policy, ten hops, but a chain that has left its first origin visits no
-/// origin a second time: such a redirect is handed out as the answer. There reqwest would send the
-/// `Authorization` again that it had left behind, since it looks at one hop and not at the chain.
+/// It is reqwest's default, ten hops, with one rule more: a chain that has left the origin of its request
+/// goes to no origin a second time. Such a redirect is the answer.
+///
+/// The rule is needed. Where a hop leads to another origin, reqwest takes `Authorization` and `Cookie`
+/// out of that one request; the next hop starts from the headers of the first. So a foreign server that
+/// redirects to itself is given the token, and one that redirects home makes the client send a request
+/// home without it, whose 401 looks like a challenge.
 ///
 /// ```
 /// # fn main() -> Result<(), reqwest::Error> {
@@ -23,15 +24,15 @@ use reqwest::{
 #[must_use]
 pub fn redirect_policy() -> Policy {
     let default = Policy::default();
-    Policy::custom(move |attempt| {
-        if goes_round(&attempt) { attempt.stop() } else { default.redirect(attempt) }
+    Policy::custom(move |attempt| match goes_round(attempt.previous(), attempt.url()) {
+        true => attempt.stop(),
+        false => default.redirect(attempt),
     })
 }
 
-fn goes_round(attempt: &Attempt<'_>) -> bool {
-    let mut previous = attempt.previous().iter();
-    let is_away = previous.clone().zip(previous.clone().skip(1)).any(|(a, b)| !is_same_origin(a, b));
-    is_away && previous.any(|url| is_same_origin(url, attempt.url()))
+fn goes_round(previous: &[Url], next: &Url) -> bool {
+    let has_left = previous.windows(2).any(|hop| !is_same_origin(&hop[0], &hop[1]));
+    has_left && previous.iter().any(|url| is_same_origin(url, next))
 }
 
 /// Whether reqwest would leave `Authorization` in a request that is redirected from one to the other.
@@ -39,4 +40,49 @@ pub(super) fn is_same_origin(one: &Url, other: &Url) -> bool {
     one.scheme() == other.scheme()
         && one.host_str() == other.host_str()
         && one.port_or_known_default() == other.port_or_known_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn goes(chain: &[&str]) -> bool {
+        let mut chain: Vec<Url> = chain.iter().map(|url| url.parse().unwrap()).collect();
+        let next = chain.pop().unwrap();
+        !goes_round(&chain, &next)
+    }
+
+    #[test]
+    fn scheme_host_and_port_make_an_origin() {
+        let home: Url = "https://api.example.com/a".parse().unwrap();
+        for (url, expected) in [
+            ("https://api.example.com/b?c#d", true),
+            ("https://API.example.com:443/", true),
+            ("https://user@api.example.com/", true),
+            ("http://api.example.com/", false),
+            ("http://api.example.com:443/", false),
+            ("https://api.example.com:8443/", false),
+            ("https://example.com/", false),
+        ] {
+            assert_eq!(is_same_origin(&home, &url.parse().unwrap()), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_chain_may_stay_at_home_and_may_leave() {
+        assert!(goes(&["https://home/a", "https://home/b"]));
+        assert!(goes(&["https://home/a", "https://home/b", "https://home/c"]));
+        assert!(goes(&["https://home/a", "https://home/b", "https://away/"]));
+        assert!(goes(&["https://home/", "https://away/", "https://further/"]));
+        assert!(goes(&["https://home/", "http://home/"]));
+    }
+
+    #[test]
+    fn a_chain_that_has_left_goes_nowhere_twice() {
+        assert!(!goes(&["https://home/", "https://away/", "https://away/b"]));
+        assert!(!goes(&["https://home/", "https://away/", "https://home/"]));
+        assert!(!goes(&["https://home/", "http://home/", "http://home/b"]));
+        assert!(!goes(&["https://home/", "http://home/", "https://home/"]));
+        assert!(!goes(&["https://home/", "https://away/", "https://further/", "https://away/"]));
+    }
 }

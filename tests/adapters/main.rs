@@ -2,5 +2,7 @@
 
 #[cfg(feature = "tonic")]
 mod grpc;
+#[cfg(feature = "reqwest")]
+mod reqwest;
 #[cfg(feature = "sealed")]
 mod sealed;

@@ -38,6 +38,7 @@ const EXPORTS: &[&str] = &[
     include_str!("../../src/lib.rs"),
     include_str!("../../src/auth/mod.rs"),
     include_str!("../../src/refresh/mod.rs"),
+    include_str!("../../src/reqwest/mod.rs"),
     include_str!("../../src/testing/mod.rs"),
     include_str!("../../src/tonic/mod.rs"),
 ];
@@ -53,6 +54,7 @@ const NO_VALUES: &[&str] = &[
     "classify_fn",
     "grant",
     "map_body",
+    "redirect_policy",
     "refresh_error",
     "source_fn",
     "store_contract",
@@ -308,6 +310,17 @@ async fn printed() -> BTreeMap<&'static str, String> {
     let mapped = map_body(|_: ReplayBody<Full<Bytes>>| Full::<Bytes>::default());
     note("MapBody", debug(mapped.layer(())));
     note("MapBodyLayer", debug(mapped));
+
+    // By reqwest, whose client prints its default headers.
+    let canary = HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_static("canary"))]);
+    let client = reqwest::Client::builder().default_headers(canary).build().unwrap();
+    let mut service = tower_reauth::ReqwestService::new(client);
+    note("ReqwestService", debug(&service));
+    let bearer = Request::get("http://127.0.0.1:1/canary")
+        .header(header::AUTHORIZATION, "Bearer canary")
+        .body("canary")
+        .unwrap();
+    note("ResponseFuture", debug(service.call(bearer)));
 
     // The kit, whose tokens are not ours to choose.
     note("ManualClock", debug(ManualClock::new()));
