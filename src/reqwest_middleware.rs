@@ -99,7 +99,7 @@ use tower::{Layer, Service, ServiceExt};
 
 use crate::{
     AuthLayer, BoxError, Classify, Credential, RefreshError, RefreshLayer, SelectSession,
-    reqwest::{into_http, mark},
+    reqwest::{client_body, into_http, mark},
     sync::{Arc, Mutex, lock},
 };
 
@@ -181,7 +181,11 @@ struct Rest<'a> {
     extensions: Arc<Mutex<Extensions>>,
 }
 
-impl<'a, B: Into<Body>> Service<http::Request<B>> for Rest<'a> {
+impl<'a, B> Service<http::Request<B>> for Rest<'a>
+where
+    B: http_body::Body + Send + Sync + 'static,
+    B::Error: Into<BoxError>,
+{
     type Response = http::Response<Body>;
     type Error = Error;
     type Future = BoxFuture<'a, Result<http::Response<Body>>>;
@@ -193,7 +197,7 @@ impl<'a, B: Into<Body>> Service<http::Request<B>> for Rest<'a> {
     fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
         let Self { next, url, own, extensions: shared } = self.clone();
         *request.extensions_mut() = own;
-        let request = Request::try_from(request);
+        let request = Request::try_from(request.map(client_body));
         Box::pin(async move {
             let mut request = request?;
             // A URI has no fragment.

@@ -60,23 +60,10 @@ impl<B> ReplayBody<B> {
         Self { inner: Inner::Once { body } }
     }
 
-    /// The bytes of a body that is one ready frame, for a client that can send these again by itself.
-    ///
-    /// # Errors
-    ///
-    /// A stream, as it is.
+    /// The bytes, where that is all. Otherwise the body as it is.
     #[cfg(feature = "reqwest")]
-    pub(crate) fn into_whole(self) -> Result<Bytes, Self>
-    where
-        B: Body + 'static,
-        B::Error: Into<BoxError>,
-    {
-        let inner = match self.inner {
-            // To look at it takes no more than a stream that nothing is kept of.
-            Inner::Once { body } => super::keep(body, 0).1.inner,
-            inner => inner,
-        };
-        match inner {
+    pub(crate) fn into_whole(self) -> Result<Bytes, Self> {
+        match self.inner {
             Inner::Whole { data } => Ok(data),
             inner => Err(Self { inner }),
         }

@@ -1,16 +1,20 @@
 //! The body that reqwest sends.
 
-use crate::{BoxError, ReplayBody};
+use http_body::Body;
 
-/// A body that is one ready frame becomes bytes, which reqwest can send again by itself: where a 307 or
-/// 308 wants that, and where a server said of an HTTP/2 stream that it did nothing with it. A stream
-/// stays a stream, with its size and its trailers.
-impl<B> From<ReplayBody<B>> for reqwest::Body
+use crate::{BoxError, ReplayBody, replay::keep};
+
+/// What is one ready frame becomes bytes, which reqwest can send again by itself. A stream stays one,
+/// with its size and its trailers.
+pub(crate) fn client_body<B>(body: B) -> reqwest::Body
 where
-    B: http_body::Body + Send + Sync + 'static,
+    B: Body + Send + Sync + 'static,
     B::Error: Into<BoxError>,
 {
-    fn from(body: ReplayBody<B>) -> Self {
-        body.into_whole().map_or_else(Self::wrap, Self::from)
+    // What does not know its size is no such frame.
+    if body.size_hint().exact().is_none() {
+        return reqwest::Body::wrap(ReplayBody::once(body));
     }
+    let (_, body) = keep(body, 0);
+    body.into_whole().map_or_else(reqwest::Body::wrap, Into::into)
 }

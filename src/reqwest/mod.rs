@@ -1,9 +1,8 @@
 //! reqwest's client, beneath the layers.
 //!
-//! [`ReqwestService`] takes requests of the `http` crate, with any body that a [`reqwest::Body`] can be
-//! made of: beneath [`RefreshLayer`](crate::RefreshLayer) that is every body. Its responses have reqwest's
-//! body, and `reqwest::Response::from` makes a response of reqwest of them, with its URL. To keep
-//! reqwest's own way of building requests, see `reqwest-middleware`.
+//! [`ReqwestService`] takes requests of the `http` crate with any body. Its responses have reqwest's, and
+//! `reqwest::Response::from` makes a response of reqwest of them, with its URL. To keep reqwest's own way
+//! of building requests, see feature `reqwest-middleware`.
 //!
 //! ```
 //! use tower::{ServiceBuilder, ServiceExt};
@@ -54,9 +53,26 @@
 //! * **Default headers.** An `Authorization` among them stands only where no token was attached: on a
 //!   request to a foreign origin, too.
 //! * **Connections** are reqwest's, kept and shared as always. Clones of a client share them.
-//! * **Errors** are reqwest's, in the box: `error.downcast_ref::<reqwest::Error>()`.
+//! * **Errors** are reqwest's, in the box: `error.downcast_ref::<reqwest::Error>()`. A URI without an
+//!   authority (`/v1/me`) is one, since there is nothing to resolve it against.
 //!
-//! A URI without an authority (`/v1/me`) is an error of reqwest: it has no base to resolve it against.
+//! # The token endpoint
+//!
+//! The same service reaches the token endpoint, with a client of its own that follows no redirect: a 307
+//! would carry the refresh token to wherever it leads.
+//!
+//! ```
+//! # use tower_reauth::{BoxError, RefreshTokenGrant, ReqwestService};
+//! use reqwest::redirect::Policy;
+//!
+//! # fn main() -> Result<(), BoxError> {
+//! let client = reqwest::Client::builder().redirect(Policy::none()).build()?;
+//! let endpoint_client = ReqwestService::new(client);
+//! let grant =
+//!     RefreshTokenGrant::new("https://auth.example.com/token", "my-app", endpoint_client)?;
+//! # let _ = grant;
+//! # Ok(()) }
+//! ```
 
 mod body;
 mod future;
@@ -71,6 +87,9 @@ use http::{Request, Response};
 use reqwest::{Body, Client, Error};
 use tower::Service;
 
+use crate::BoxError;
+
+pub(crate) use self::body::client_body;
 #[cfg(feature = "reqwest-middleware")]
 pub(crate) use self::future::{into_http, mark};
 use self::redirect::is_same_origin;
@@ -96,7 +115,11 @@ impl From<Client> for ReqwestService {
     }
 }
 
-impl<B: Into<Body>> Service<Request<B>> for ReqwestService {
+impl<B> Service<Request<B>> for ReqwestService
+where
+    B: http_body::Body + Send + Sync + 'static,
+    B::Error: Into<BoxError>,
+{
     type Response = Response<Body>;
     type Error = Error;
     type Future = ResponseFuture;
@@ -106,7 +129,7 @@ impl<B: Into<Body>> Service<Request<B>> for ReqwestService {
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        match reqwest::Request::try_from(request) {
+        match reqwest::Request::try_from(request.map(client_body)) {
             Ok(request) => {
                 let url = request.url().clone();
                 ResponseFuture::sent(self.client.call(request), url)

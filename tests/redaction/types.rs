@@ -318,7 +318,7 @@ async fn printed() -> BTreeMap<&'static str, String> {
     note("ReqwestService", debug(&service));
     let bearer = Request::get("http://127.0.0.1:1/canary")
         .header(header::AUTHORIZATION, "Bearer canary")
-        .body("canary")
+        .body(String::from("canary"))
         .unwrap();
     note("ResponseFuture", debug(service.call(bearer)));
 

@@ -1,17 +1,23 @@
 //! The tower stack over reqwest's client.
 
-use std::time::SystemTime;
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+    time::SystemTime,
+};
 
 use bytes::Bytes;
-use futures::future::join_all;
-use http::{HeaderMap, Request, StatusCode};
-use http_body::Frame;
-use http_body_util::Full;
-use reqwest::Body;
+use futures::{future::join_all, stream};
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::{Frame, SizeHint};
+use http_body_util::{Full, StreamBody};
+use reqwest::{Body, redirect::Policy};
 use tower::{Service, ServiceBuilder, ServiceExt};
 use tower_reauth::{
-    AuthLayer, NoAuth, NoReplay, NotReplayed, RefreshError, RefreshLayer, ReqwestService,
-    testing::{AuthorizationServer, ResourceServer},
+    AuthLayer, NoAuth, NoReplay, NotReplayed, RefreshError, RefreshLayer, RefreshTokenGrant,
+    ReqwestService, Session,
+    testing::{AuthorizationServer, Fault, ResourceServer},
 };
 
 use super::support::{VERSIONS, World, data, get, http1, post, send, soon, stack, streamed};
@@ -271,10 +277,66 @@ async fn any_body_can_be_sent_by_the_stack() {
     let text = Request::post(world.url("/a")).body(String::from("text")).unwrap();
     assert_eq!(soon(stack.oneshot(text)).await.unwrap().status(), 200);
 
-    // Without a replay, what reqwest takes.
+    // Frames of other types, and a size that is known of several.
+    let frames =
+        ["several ", "frames"].map(|text| Ok::<_, Infallible>(Frame::data(text.as_bytes())));
+    let several = Sized(14, StreamBody::new(stream::iter(frames)));
     let auth = AuthLayer::new(world.session.clone());
     let stack = ServiceBuilder::new().layer(auth).service(ReqwestService::new(http1()));
-    let text = Request::post(world.url("/a")).body("text").unwrap();
-    assert_eq!(soon(stack.oneshot(text)).await.unwrap().status(), 200);
-    assert_eq!(world.bodies(), ["full", "full", "text", "text"]);
+    let request = Request::post(world.url("/a")).body(several).unwrap();
+    assert_eq!(soon(stack.oneshot(request)).await.unwrap().status(), 200);
+    assert_eq!(world.bodies(), ["full", "full", "text", "several frames"]);
+    assert_eq!(world.api.received().pop().unwrap().headers["content-length"], "14");
+}
+
+/// A stream whose size is known.
+struct Sized<B>(u64, B);
+
+impl<B: http_body::Body<Data = &'static [u8]> + Unpin> http_body::Body for Sized<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let polled = Pin::new(&mut self.1).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            self.0 -= frame.data_ref().map_or(0, |data| data.len() as u64);
+        }
+        polled
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0)
+    }
+}
+
+#[tokio::test]
+async fn the_token_endpoint_is_reached_by_reqwest_and_its_redirects_are_not_followed() {
+    let world = World::new().await;
+    let socket = world.authorization.serve().await.unwrap();
+    let client = reqwest::Client::builder().redirect(Policy::none()).build().unwrap();
+    let endpoint = socket.uri("/token").to_string();
+    let grant =
+        RefreshTokenGrant::new_insecure(&endpoint, "app", ReqwestService::new(client)).unwrap();
+    let session = Session::builder(grant)
+        .tokens(world.authorization.login())
+        .insecure_origin(world.socket.origin())
+        .build()
+        .unwrap();
+    let stack = stack(&session, http1());
+    world.authorization.revoke_access_tokens();
+    assert_eq!(send(&stack, get(world.url("/a"))).await.unwrap().status(), 200);
+    assert_eq!(world.authorization.refreshes(), 1);
+
+    let away = ResourceServer::new(&world.authorization);
+    let elsewhere = away.serve().await.unwrap();
+    let redirect = Response::builder().status(307).header("location", elsewhere.origin());
+    world.authorization.fail_next(1, Fault::Response(redirect.body(Bytes::new()).unwrap()));
+    world.authorization.revoke_access_tokens();
+    let response = send(&stack, get(world.url("/a"))).await.unwrap();
+    assert_eq!(response.status(), 401);
+    assert!(response.extensions().get::<RefreshError>().is_some());
+    assert_eq!(away.requests(), 0);
 }
