@@ -137,9 +137,11 @@ pub use origin::{InvalidOrigin, Origins};
 pub use redirect::RedirectPolicy;
 pub use refresh::{Refresh, RefreshLayer};
 pub use replay::{MapBody, MapBodyLayer, ReplayBody, map_body};
+#[cfg(feature = "metrics")]
+pub use session::describe_metrics;
 pub use session::{
     AmbiguousPolicy, BuildError, Event, Events, OutagePolicy, RefreshCause, SelectSession, Session,
-    SessionBuilder, Status, Unsaved,
+    SessionBuilder, Status, StatusStream, Unsaved,
 };
 #[cfg(feature = "sign")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sign")))]

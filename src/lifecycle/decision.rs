@@ -10,6 +10,12 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Generation(pub(super) u64);
 
+impl Generation {
+    pub(crate) fn ordinal(self) -> u64 {
+        self.0
+    }
+}
+
 /// Where a challenge came from: a hash of origin and path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Endpoint(pub(crate) u64);
@@ -51,6 +57,8 @@ pub(crate) enum Outcome {
 pub(crate) enum Settled {
     /// A login or a logout came first: the outcome must not be used.
     Disowned,
+    /// The ticket was given back.
+    Abandoned,
     Published,
     /// Nothing to tell.
     Quiet,
@@ -70,6 +78,8 @@ pub(crate) struct Outlook {
     pub(crate) is_refused: bool,
     /// A refresh that did not help is in the brake: an accepted replay is news.
     pub(crate) is_braking: bool,
+    /// It is about to expire, or some server refused it: its successor is due.
+    pub(crate) is_stale: bool,
 }
 
 /// For how long a request may go out with a token without asking the machine.

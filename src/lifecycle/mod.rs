@@ -318,10 +318,12 @@ impl Lifecycle {
     }
 
     /// The ticket's holder went away. Whoever asks next gets another.
-    pub(crate) fn abandon(&mut self, ticket: &Ticket) {
-        if self.owns(ticket) {
-            self.flight = None;
+    pub(crate) fn abandon(&mut self, ticket: &Ticket) -> Settled {
+        if !self.owns(ticket) {
+            return Settled::Disowned;
         }
+        self.flight = None;
+        Settled::Abandoned
     }
 
     pub(crate) fn flight(&self) -> Option<Serial> {
@@ -395,7 +397,16 @@ impl Lifecycle {
         let is_refused = !token.refused_by.is_empty();
         let generation = token.generation;
         let is_braking = self.brake.is_counting();
-        Some(Outlook { generation, dead_at, answers_challenge, calm, is_refused, is_braking })
+        let is_stale = token.challenged || token.life.is_early(now);
+        Some(Outlook {
+            generation,
+            dead_at,
+            answers_challenge,
+            calm,
+            is_refused,
+            is_braking,
+            is_stale,
+        })
     }
 
     /// Only the request that asked for a look waits for it: the others have a token to go out with.

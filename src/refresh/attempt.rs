@@ -18,7 +18,7 @@ use crate::{
     error::Kind,
     extension::Unattached,
     lifecycle::Endpoint,
-    session::{Go, Seen, Waiting},
+    session::{Go, Seen, Waiting, observe},
 };
 
 /// How often a request is admitted again because its token ran out between the layers.
@@ -102,6 +102,9 @@ where
             Verdict::Answer if response.status().is_server_error() => {}
             Verdict::Answer => self.accepted(),
         }
+        if self.seen.is_some_and(|seen| seen.is_stale) {
+            observe::served_stale();
+        }
         true
     }
 
@@ -122,7 +125,7 @@ where
         if self.refreshed_replays > 0 {
             self.session.accepted();
         }
-        if let Some(Seen { generation, is_refused: true }) = self.seen {
+        if let Some(Seen { generation, is_refused: true, .. }) = self.seen {
             self.session.accepted_at(generation, self.outgoing.endpoint());
         }
     }
@@ -136,7 +139,7 @@ where
         if self.refreshed_replays > 0 && self.refreshed_replays >= refreshed_replays {
             // The endpoint's word about itself: it marks no token dead.
             self.session.refused(seen, endpoint);
-            return self.give_up(response, RefreshError::new(Kind::Refused));
+            return self.give_up(response, RefreshError::new(Kind::Refused), true);
         }
         let why_not = if !self.outgoing.is_kept() {
             NotReplayed::Asked
@@ -149,13 +152,20 @@ where
             return Next::Renew(response, endpoint);
         };
         self.session.challenge_beside(seen, endpoint);
+        observe::not_replayed(self.outgoing.target(), response.status(), why_not);
         response.extensions_mut().insert(why_not);
         Next::End(Ok(response))
     }
 
-    /// The request was challenged, and that is its answer.
-    fn give_up(&self, mut response: Response<R>, error: RefreshError) -> Next<S::Future, B, R> {
+    /// The request was challenged, and that is its answer. Whether it `waited` for a refresh.
+    fn give_up(
+        &self,
+        mut response: Response<R>,
+        error: RefreshError,
+        waited: bool,
+    ) -> Next<S::Future, B, R> {
         self.outgoing.thaw();
+        observe::given_up(self.outgoing.target(), response.status(), &error, waited);
         if self.limits.error_instead {
             return Next::End(Err(error.into()));
         }
@@ -195,11 +205,12 @@ where
     ) -> Next<S::Future, B, R> {
         let Go { generation, now } = match renewed {
             Ok(go) => go,
-            Err(error) => return self.give_up(response, error),
+            Err(error) => return self.give_up(response, error, waited),
         };
         let Some(request) = self.outgoing.again() else {
             // The stream failed while it was taken over.
             self.outgoing.thaw();
+            observe::not_replayed(self.outgoing.target(), response.status(), NotReplayed::Body);
             response.extensions_mut().insert(NotReplayed::Body);
             return Next::End(Ok(response));
         };
@@ -208,6 +219,8 @@ where
         // whatever the refusal is about, so it is no answer to that.
         let answered = waited && self.session.answers_challenge(generation);
         self.refreshed_replays += u8::from(answered);
+        let (target, status) = (self.outgoing.target(), response.status());
+        observe::replayed(target, status, self.replays, generation, answered);
         match Drain::of(response.into_body()) {
             Some(drain) => Next::Drain(drain, request, now),
             None => Next::Send(request, Some(now)),

@@ -173,9 +173,10 @@ impl<S, L, C: Clone> Refresh<S, L, C> {
         let request = Request::from_parts(parts, body);
         let waiting = session.waiting();
         let service = self.inner.clone();
-        let seen = session.newest();
         // Without a token there is nothing to ask for yet.
-        let is_admitted = seen.is_some() && waiting.is_admitted();
+        let is_admitted = session.newest().is_some() && waiting.is_admitted();
+        // Just before it is sent, and after what was asked is published.
+        let seen = session.newest();
         let attempt = |service, seen| {
             let classify = self.classify.clone();
             Attempt::new(Some(service), session, classify, self.limits, outgoing, seen)

@@ -9,7 +9,7 @@ use http::{
 
 use http_body::Body;
 
-use crate::{BoxError, ReplayBody, lifecycle::Endpoint, replay::Kept};
+use crate::{BoxError, ReplayBody, lifecycle::Endpoint, replay::Kept, session::observe::Target};
 
 /// What outlives the send of a request.
 pub(super) struct Outgoing<B> {
@@ -91,6 +91,11 @@ where
             headers.append(name, value.clone());
         }
         Some(request)
+    }
+
+    /// What others may see of it. The method is gone where the request asked not to be kept.
+    pub(super) fn target(&self) -> Target<'_> {
+        (self.rest.as_ref().map(|rest| &rest.head.method), &self.uri)
     }
 
     pub(super) fn is_kept(&self) -> bool {

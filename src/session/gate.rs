@@ -6,22 +6,28 @@
 
 #[cfg(all(test, reauth_loom))]
 mod loom;
+mod onlookers;
+mod wait_list;
 
 use std::{
-    mem,
     task::{Context, Poll, Waker},
+    time::Instant,
 };
 
 use arc_swap::{ArcSwapOption, Guard};
 use http::HeaderValue;
-use slab::Slab;
 
+pub(crate) use self::wait_list::Place;
+use self::{
+    onlookers::{Onlookers, Woken},
+    wait_list::WaitList,
+};
 use crate::{
     AccessToken,
     auth::bearer,
     clock::{Deadline, Now},
-    lifecycle::{Decision, Lifecycle, Outcome, Outlook, Serial, Settled, Ticket},
-    session::holding::Holding,
+    lifecycle::{Decision, Generation, Lifecycle, Outcome, Outlook, Serial, Settled, Ticket},
+    session::{holding::Holding, status::Status},
     sync::{Mutex, MutexGuard, lock},
 };
 
@@ -56,67 +62,25 @@ pub(crate) struct State {
     waiting: WaitList,
     /// Of the flight that holds the ticket: it learns when the ticket is taken away.
     holder: Option<Waker>,
+    /// Who waits for another status.
+    onlookers: Onlookers,
 }
 
-/// A place in the wait-list. Whoever has one gives it back by [`Gate::leave`].
-#[derive(Debug, Default)]
-pub(crate) struct Place {
-    entry: Option<Entry>,
-    /// The flight that is, or was, waited for.
-    waited: Option<Serial>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    round: u64,
-    key: usize,
-}
-
-/// The wakers of those who wait. Waking takes all of them and begins a new round.
-#[derive(Default)]
-struct WaitList {
-    round: u64,
-    wakers: Slab<Waker>,
-}
-
-impl Place {
-    /// Whether whoever has it ever had to wait for a flight.
-    pub(crate) fn has_waited(&self) -> bool {
-        self.waited.is_some()
-    }
-}
-
-impl WaitList {
-    /// Returns the waker that was there, to be dropped after the lock: that may drop its task.
-    fn park(&mut self, place: &mut Place, waker: &Waker) -> Option<Waker> {
-        let entry = place.entry.filter(|entry| entry.round == self.round);
-        match entry.and_then(|entry| self.wakers.get_mut(entry.key)) {
-            Some(parked) if parked.will_wake(waker) => None,
-            Some(parked) => Some(mem::replace(parked, waker.clone())),
-            None => {
-                let key = self.wakers.insert(waker.clone());
-                place.entry = Some(Entry { round: self.round, key });
-                None
-            }
-        }
-    }
-
-    fn leave(&mut self, place: &mut Place) -> Option<Waker> {
-        let entry = place.entry.take().filter(|entry| entry.round == self.round)?;
-        self.wakers.try_remove(entry.key)
-    }
-
-    fn take(&mut self) -> Slab<Waker> {
-        self.round += 1;
-        mem::take(&mut self.wakers)
-    }
+/// How a ticket was used up or given back.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) settled: Settled,
+    /// How many waited for that.
+    pub(crate) waiters: usize,
+    /// Of the token that is held from then on.
+    pub(crate) generation: Option<Generation>,
 }
 
 impl Gate {
     pub(crate) fn new(life: Lifecycle, holding: Holding) -> Self {
-        let waiting = WaitList::default();
+        let (waiting, onlookers) = (WaitList::default(), Onlookers::default());
         Self {
-            state: Mutex::new(State { life, holding, waiting, holder: None }),
+            state: Mutex::new(State { life, holding, waiting, holder: None, onlookers }),
             snapshot: ArcSwapOption::empty(),
         }
     }
@@ -151,8 +115,10 @@ impl Gate {
             }
             None => state.waiting.leave(place),
         };
+        let onlookers = state.look(now);
         drop(state);
         drop(unparked);
+        onlookers.wake();
         decision
     }
 
@@ -161,6 +127,9 @@ impl Gate {
         let mut state = self.lock();
         let answer = ask(&mut state);
         self.publish(&mut state, now);
+        let onlookers = state.look(now);
+        drop(state);
+        onlookers.wake();
         answer
     }
 
@@ -171,9 +140,11 @@ impl Gate {
         self.publish(&mut state, now);
         let waiting = state.waiting.take();
         let holder = state.holder.take();
+        let onlookers = state.look(now);
         drop(state);
         waiting.into_iter().for_each(|(_, waker)| waker.wake());
         holder.into_iter().for_each(Waker::wake);
+        onlookers.wake();
         answer
     }
 
@@ -184,17 +155,21 @@ impl Gate {
         outcome: Outcome,
         now: &Now,
         hold: impl FnOnce(&mut Holding),
-    ) -> Settled {
+    ) -> Finished {
         self.change(now, |state| {
             if state.life.owns(&ticket) {
                 hold(&mut state.holding);
             }
-            state.life.finish(ticket, outcome, now)
+            let settled = state.life.finish(ticket, outcome, now);
+            state.finished(settled)
         })
     }
 
-    pub(crate) fn abandon(&self, ticket: &Ticket, now: &Now) {
-        self.change(now, |state| state.life.abandon(ticket));
+    pub(crate) fn abandon(&self, ticket: &Ticket, now: &Now) -> Finished {
+        self.change(now, |state| {
+            let settled = state.life.abandon(ticket);
+            state.finished(settled)
+        })
     }
 
     /// Ready once the ticket was taken away.
@@ -221,9 +196,35 @@ impl Gate {
         Poll::Pending
     }
 
+    /// The status, and when time alone makes it another. Whoever was told the same already is parked.
+    pub(crate) fn poll_status(
+        &self,
+        place: &mut Place,
+        told: Option<Status>,
+        cx: &Context<'_>,
+        now: &Now,
+    ) -> (Status, Option<Instant>) {
+        let mut state = self.lock();
+        let onlookers = state.look(now);
+        let status = Status::of(&state.life, now);
+        let until = Status::lasts(&state.life, now);
+        let unparked =
+            (told == Some(status)).then(|| state.onlookers.park(place, status, cx.waker()));
+        drop(state);
+        drop(unparked);
+        onlookers.wake();
+        (status, until)
+    }
+
+    /// Give a place among the onlookers up.
+    pub(crate) fn look_away(&self, place: &mut Place) {
+        let waker = self.lock().onlookers.leave(place);
+        drop(waker);
+    }
+
     /// Give a place up.
     pub(crate) fn leave(&self, place: &mut Place) {
-        if place.entry.is_some() {
+        if place.is_taken() {
             let waker = self.lock().waiting.leave(place);
             // Dropped after the lock: dropping a waker may drop its task.
             drop(waker);
@@ -232,7 +233,7 @@ impl Gate {
 
     #[cfg(all(test, reauth_loom))]
     fn waiting(&self) -> usize {
-        self.lock().waiting.wakers.len()
+        self.lock().waiting.len()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -256,6 +257,25 @@ impl Gate {
             _ => None,
         };
         self.snapshot.store(new);
+    }
+}
+
+impl State {
+    fn finished(&self, settled: Settled) -> Finished {
+        Finished { settled, waiters: self.waiting.len(), generation: self.life.generation() }
+    }
+
+    /// Who must be told, once the lock is released, that the status is another.
+    fn look(&mut self, now: &Now) -> Woken {
+        let life = &self.life;
+        self.onlookers.look(|| Status::of(life, now))
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        let onlookers = self.lock().onlookers.dismiss();
+        onlookers.wake();
     }
 }
 

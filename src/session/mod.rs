@@ -7,6 +7,7 @@ mod flight;
 pub(crate) mod gate;
 mod holding;
 mod look;
+pub(crate) mod observe;
 mod owed;
 mod reading;
 mod seam;
@@ -14,17 +15,21 @@ mod select;
 mod settings;
 mod shared;
 mod status;
+mod status_stream;
 mod unsaved;
 mod waiting;
 
 use std::{fmt, pin::pin, sync::Arc};
 
+#[cfg(feature = "metrics")]
+pub use self::observe::describe_metrics;
 pub use self::{
     builder::{BuildError, SessionBuilder},
     events::{Event, Events, RefreshCause},
     select::SelectSession,
     settings::{AmbiguousPolicy, OutagePolicy},
     status::Status,
+    status_stream::StatusStream,
     unsaved::Unsaved,
 };
 use self::{flight::Flight, gate::Place, holding::Owed, shared::Shared};
@@ -266,6 +271,36 @@ impl Session {
     pub fn status(&self) -> Status {
         let now = self.shared().clock.now();
         self.shared().gate.ask(&now, |state| Status::of(&state.life, &now))
+    }
+
+    /// What the session is doing, as a stream: the status of now at once, then each other one that it comes
+    /// to. For a user interface.
+    ///
+    /// Whoever is slow sees the newest: nothing is queued, and a status that came and went unseen is
+    /// skipped. While it is polled on a tokio runtime the stream has a timer of its own, so it also tells
+    /// what time alone brings about: that a token expired, that a cool-down is over. A step of the wall
+    /// clock is seen with the next thing that happens.
+    ///
+    /// It ends when the session and its last refresh are gone, and keeps neither alive. Dropping it is fine
+    /// at any time, and so is dropping the future of its next item.
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use tower_reauth::Status;
+    /// # use tower_reauth::{Held, RefreshError, Session, TokenSet, source_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_reauth::BoxError> {
+    /// # let source = source_fn(|_: Held| async { Err::<TokenSet, _>(RefreshError::transient()) });
+    /// # let session = Session::builder(source).origin("https://api.example.com").build()?;
+    /// let mut status = session.status_stream();
+    /// assert_eq!(status.next().await, Some(Status::Loading));
+    /// session.logout().await?;
+    /// assert_eq!(status.next().await, Some(Status::LoggedOut));
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn status_stream(&self) -> StatusStream {
+        StatusStream::new(self.shared())
     }
 
     /// Begin no further refresh, for all clones: wait for the one in flight, and try once more to save

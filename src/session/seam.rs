@@ -17,12 +17,15 @@ pub(crate) struct Seen {
     pub(crate) generation: Generation,
     /// Some endpoint refused it right after it was fetched.
     pub(crate) is_refused: bool,
+    /// Its successor is due.
+    pub(crate) is_stale: bool,
 }
 
 impl Seen {
     #[inline]
     fn of(outlook: &Outlook) -> Self {
-        Self { generation: outlook.generation, is_refused: outlook.is_refused }
+        let Outlook { generation, is_refused, is_stale, .. } = *outlook;
+        Self { generation, is_refused, is_stale }
     }
 }
 

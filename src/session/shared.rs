@@ -25,6 +25,7 @@ use crate::{
         flight::Flight,
         gate::Gate,
         holding::{Holding, Kept},
+        observe,
         settings::Settings,
     },
     source::DynSource,
@@ -89,6 +90,7 @@ impl Shared {
     }
 
     pub(crate) fn tell(&self, event: Event) {
+        observe::told(&event);
         self.listeners.tell(&event);
     }
 

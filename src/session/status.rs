@@ -59,4 +59,13 @@ impl Status {
             None => Self::Expired,
         }
     }
+
+    /// Until when it stays as it is if nothing happens. `None`: for ever.
+    pub(crate) fn lasts(life: &Lifecycle, now: &Now) -> Option<Instant> {
+        match Self::of(life, now) {
+            Self::Active { .. } => Some(life.expiry(now)??.mono),
+            Self::Cooling { retry_at } => Some(retry_at),
+            _ => None,
+        }
+    }
 }

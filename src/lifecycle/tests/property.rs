@@ -428,6 +428,7 @@ impl World {
                 assert_eq!(self.machine.outlook(&self.now), before, "it changed something: {told}");
                 self.reached.insert("disowned");
             }
+            Settled::Abandoned => panic!("it was finished: {told}"),
             Settled::Published => assert!(owned && outcome_is_good),
             Settled::Quiet => assert!(owned && purpose == Purpose::LookUp),
             Settled::Failed(error) => {

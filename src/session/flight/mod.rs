@@ -27,6 +27,7 @@ use crate::{
         calls::revoke,
         events::{Event, RefreshCause},
         holding::{Kept, Owed},
+        observe::Watch,
         owed,
         shared::Shared,
     },
@@ -40,6 +41,7 @@ pub(crate) struct Flight {
     minted: Option<(Kept, Outcome)>,
     /// Tokens that came and lost, to be revoked after everybody was woken.
     revoked: Option<TokenSet>,
+    watch: Watch,
 }
 
 /// How a flight ends.
@@ -62,11 +64,17 @@ impl From<RefreshError> for Landing {
 
 impl Flight {
     pub(crate) fn new(shared: Arc<Shared>, ticket: Ticket) -> Self {
-        let deadline = shared.clock.now().later(shared.settings.flight);
-        Self { shared, ticket: Some(ticket), deadline, minted: None, revoked: None }
+        let now = shared.clock.now();
+        let deadline = now.later(shared.settings.flight);
+        let watch = Watch::new(RefreshCause::of(ticket.purpose()), &now);
+        Self { shared, ticket: Some(ticket), deadline, minted: None, revoked: None, watch }
     }
 
-    pub(crate) async fn run(mut self) -> Result<(), RefreshError> {
+    pub(crate) fn run(self) -> impl Future<Output = Result<(), RefreshError>> + Send {
+        self.watch.span().around(self.fly())
+    }
+
+    async fn fly(mut self) -> Result<(), RefreshError> {
         let landing = match self.ticket.as_ref().map(Ticket::purpose) {
             Some(Purpose::Load) => Ok(self.load().await),
             Some(Purpose::LookUp) => self.look_up().await,
@@ -75,7 +83,10 @@ impl Flight {
         // A look that failed changes nothing, and whoever asked for it is told.
         let (landing, failure) = match landing {
             Ok(landing) => (landing, None),
-            Err(error) => (Landing::Bare(Outcome::Unchanged), Some(error)),
+            Err(error) => {
+                self.watch.could_not_look(&error);
+                (Landing::Bare(Outcome::Unchanged), Some(error))
+            }
         };
         let landed = self.land(landing);
         if let (Some(tokens), Some(runtime)) = (self.revoked.take(), self.shared.runtime()) {
@@ -124,7 +135,8 @@ impl Flight {
             Landing::Bare(Outcome::Failed(error)) => Some(error.clone()),
             _ => None,
         };
-        let settled = match landing {
+        let is_adopted = matches!(landing, Landing::Hold(_, Outcome::Adopted(_)));
+        let finished = match landing {
             Landing::Hold(kept, outcome) => {
                 unsaved = !kept.saved;
                 shared.gate.finish(ticket, outcome, &now, |holding| holding.hold(kept))
@@ -136,16 +148,14 @@ impl Flight {
                     holding.discard(owed.map(Owed::Bury));
                 })
             }
-            Landing::Lost => {
-                shared.gate.abandon(&ticket, &now);
-                Settled::Disowned
-            }
+            Landing::Lost => shared.gate.abandon(&ticket, &now),
         };
         if unsaved {
             owed::pay_later(shared);
         }
-        match settled {
-            Settled::Disowned => Ok(()),
+        self.watch.landed(&finished, is_adopted, failure.as_ref(), &now);
+        match finished.settled {
+            Settled::Disowned | Settled::Abandoned => Ok(()),
             // It changed nothing, and whoever asked for it is told all the same.
             Settled::Quiet => failure.map_or(Ok(()), Err),
             Settled::Published => {

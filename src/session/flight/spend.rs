@@ -34,6 +34,7 @@ impl Flight {
             attempt += 1;
             let sent = shared.clock.now();
             let held = Held::new(tokens.cloned());
+            self.watch.attempt();
             let limit = settings.answer.min(settings.flight);
             // An answer is listened for as long as any, however late it was asked for: it may hold the
             // only good refresh token.
@@ -73,6 +74,7 @@ impl Flight {
             if lease.as_ref().is_some_and(|lease| !lease.is_held()) {
                 return Spent { result: Err(error), ambiguous };
             }
+            self.watch.asks_again(&error);
         }
     }
 

@@ -43,7 +43,7 @@ fn publish(gate: &Gate, ticket: Ticket, now: &Now) -> Settled {
         replaces: None,
         family: None,
     };
-    gate.finish(ticket, Outcome::Fresh(Life::UNKNOWN), now, |holding| holding.hold(kept))
+    gate.finish(ticket, Outcome::Fresh(Life::UNKNOWN), now, |holding| holding.hold(kept)).settled
 }
 
 /// A task that sleeps until it is woken.
@@ -125,7 +125,7 @@ fn one_failure_answers_everyone_who_waits() {
         let waiters = [gate.clone(), gate.clone()]
             .map(|gate| thread::spawn(move || admitted(&gate, &now).unwrap_err()));
         let failed = Outcome::Failed(RefreshError::misconfigured());
-        assert!(matches!(gate.finish(ticket, failed, &now, |_| {}), Settled::Failed(_)));
+        assert!(matches!(gate.finish(ticket, failed, &now, |_| {}).settled, Settled::Failed(_)));
         for waiter in waiters {
             assert!(waiter.join().unwrap().is_misconfigured());
         }
