@@ -55,6 +55,8 @@
 //! | keep them elsewhere | [`TokenStore`] |
 //! | keep them encrypted, in any store | `Sealed`, with feature `sealed` |
 //! | know when a login is needed | [`Session::events`], [`RefreshError::needs_login`] |
+//! | show what the session is doing | [`Session::status_stream`] |
+//! | see refreshes and replays in traces and dashboards | the features `tracing` and `metrics`; [the manual](manual::observability) |
 //! | decide what a challenge is | [`Classify`], [`classify_fn`] |
 //! | call gRPC services | `tonic::ReauthLayer`, with feature `tonic` |
 //! | send by reqwest | `ReqwestService`, or the layers as middlewares: features `reqwest`, `reqwest-middleware` |
@@ -71,6 +73,7 @@
 //! | `jwt` (default) | [`SessionBuilder::expiry_from_jwt`]: `exp` and `iat` of a JWT, without trust, to schedule by |
 //! | `cookies` | `CookieGrant`: a session that a back end keeps in a cookie, its CSRF protection included |
 //! | `endpoint-client` | `EndpointClient`: a ready HTTP client for token requests, on hyper and rustls |
+//! | `metrics` | counters and histograms of refreshes and replays, and `describe_metrics` |
 //! | `oauth2` | [`TokenSet`] from a token response of the `oauth2` crate, or of `openidconnect` |
 //! | `redirect` | a redirect policy for `tower_http::follow_redirect` that keeps tokens at home |
 //! | `sealed` | `Sealed`: any store's record, encrypted with XChaCha20-Poly1305 or AES-256-GCM |
@@ -79,6 +82,7 @@
 //! | `sign-rust-crypto`, `sign-aws-lc` | `SigningKey`: `private_key_jwt`, and service accounts; either back end, or both |
 //! | `sign` | the same without a back end, for libraries; signing is a typed error then |
 //! | `tonic` | the layers for gRPC: channels of `tonic` beneath, its generated clients above |
+//! | `tracing` | a span for each refresh, events for replays and sessions |
 //! | `test-util` | an authorization server, a resource server and a manual clock, for tests |
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -2,12 +2,14 @@
 //!
 //! - [`layer_order`]: what goes above what, and why.
 //! - [`providers`]: Auth0, Okta, Keycloak, Entra ID, Google, GitHub: three lines for each.
+//! - [`observability`]: spans, events, metrics and the status, and what is in them.
 //! - [`replay`]: when a request can be sent again.
 //! - [`threats`]: what can go wrong with tokens, and what is done about it.
 //! - [`defaults`]: every default, and its reason.
 
 pub mod defaults;
 pub mod layer_order;
+pub mod observability;
 pub mod providers;
 pub mod replay;
 pub mod threats;

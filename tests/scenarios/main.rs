@@ -13,12 +13,16 @@ mod back_end;
 mod bodies;
 mod brake;
 mod cancellation;
+#[cfg(feature = "tracing")]
+mod capture;
 mod classification;
 mod clocks;
 mod closing;
 mod coalescing;
 #[cfg(feature = "cookies")]
 mod cookies;
+#[cfg(feature = "metrics")]
+mod counts;
 mod device;
 mod discovery;
 mod dropped_calls;
@@ -61,10 +65,13 @@ mod replay;
 mod revocation;
 mod runtimes;
 mod scripted;
+mod status_stream;
 mod store_contract;
 mod stores;
 mod support;
 mod token_endpoint;
+#[cfg(feature = "tracing")]
+mod traces;
 mod unruly;
 #[cfg(feature = "redirect")]
 mod web;
