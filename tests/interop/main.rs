@@ -5,6 +5,7 @@
 //! | [`refreshing`], [`lost_answers`], [`trouble`], [`confidential`], [`machine`], [`discovery`], [`device`] | `oidc-provider`, a certified authorization server, over plain HTTP; its userinfo endpoint is the resource server, and for JWTs an endpoint where `oauth4webapi` validates them |
 //! | [`mutual_tls`] | the same server over TLS, which asks for certificates |
 //! | [`behind_nginx`], [`uploads`] | the same behind nginx with TLS, over HTTP/1.1 and HTTP/2; nginx also is the resource server, by `auth_request` |
+//! | [`cookies`] | Django, with its sessions and its CSRF protection, behind nginx with TLS |
 //! | [`grpc::c_core`] | gRPC's own server, on its C core |
 //! | [`grpc::gateway`] | Envoy, which validates the JWTs of `oidc-provider` by itself, for HTTP and for gRPC |
 //! | [`oracle`] | a recorder, beside the requests of `oauth4webapi`, a certified client |
@@ -21,8 +22,10 @@
 
 mod behind_nginx;
 mod confidential;
+mod cookies;
 mod device;
 mod discovery;
+mod django;
 mod grpc;
 mod link;
 mod lost_answers;

@@ -3,6 +3,6 @@
 mod c_core;
 mod envoy;
 mod gateway;
-mod python;
+pub(crate) mod python;
 #[path = "../../adapters/grpc/words.rs"]
 mod words;
