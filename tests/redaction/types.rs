@@ -52,6 +52,7 @@ const NO_VALUES: &[&str] = &[
     "TokenSource",
     "TokenStore",
     "classify_fn",
+    "describe_metrics",
     "grant",
     "map_body",
     "redirect_policy",
@@ -202,6 +203,7 @@ async fn printed() -> BTreeMap<&'static str, String> {
     note("Session", debug(&session));
     note("Status", debug(session.status()) + &debug(Status::Ended));
     note("Events", debug(session.events()));
+    note("StatusStream", debug(session.status_stream()));
     let builder = Session::builder(source_fn(|_: Held| async { Err(RefreshError::rejected()) }));
     let error = builder.origin("https://canary:canary@x").build().unwrap_err();
     note("BuildError", debug(&error) + &chain(&error));

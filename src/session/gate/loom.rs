@@ -278,3 +278,52 @@ fn whoever_waits_for_the_end_of_a_flight_sees_it() {
         assert_eq!(gate.waiting(), 0);
     });
 }
+
+/// Looks on until the status is another than `told`.
+fn looks_on(gate: &Gate, told: Status, now: &Now) -> Status {
+    let mut place = Place::default();
+    let changed = block_on(|cx| match gate.poll_status(&mut place, Some(told), cx, now) {
+        (status, _) if status != told => Poll::Ready(status),
+        _ => Poll::Pending,
+    });
+    gate.look_away(&mut place);
+    changed
+}
+
+#[test]
+fn whoever_looks_on_sees_the_status_change() {
+    let now = now();
+    model(move || {
+        let gate = gate();
+        let onlookers = [gate.clone(), gate.clone()]
+            .map(|gate| thread::spawn(move || looks_on(&gate, Status::Loading, &now)));
+        gate.change(&now, |state| state.life.log_out(&now));
+        for onlooker in onlookers {
+            assert_eq!(onlooker.join().unwrap(), Status::LoggedOut);
+        }
+    });
+}
+
+#[test]
+fn whoever_looks_away_takes_nobody_with_it() {
+    let now = now();
+    model(move || {
+        let gate = gate();
+        let stays = thread::spawn({
+            let gate = gate.clone();
+            move || looks_on(&gate, Status::Loading, &now)
+        });
+        let leaves = thread::spawn({
+            let gate = gate.clone();
+            move || {
+                let mut place = Place::default();
+                let cx = Context::from_waker(Waker::noop());
+                let _ = gate.poll_status(&mut place, Some(Status::Loading), &cx, &now);
+                gate.look_away(&mut place);
+            }
+        });
+        gate.change(&now, |state| state.life.log_out(&now));
+        leaves.join().unwrap();
+        assert_eq!(stays.join().unwrap(), Status::LoggedOut);
+    });
+}
