@@ -6,7 +6,8 @@ use super::{BearerClassifier, Classify, ResponseHead, Verdict};
 /// judged by a [`BearerClassifier`], for the 401 of a proxy on the way.
 ///
 /// The status stands in the head only where a server answers with nothing else ("trailers-only"), so a
-/// stream that has begun is never sent again. `7` (`PERMISSION_DENIED`) is an answer.
+/// stream that has begun is never sent again. `7` (`PERMISSION_DENIED`) is an answer. For servers that
+/// send other headers before they refuse there is `tonic::TrailersLayer`, with feature `tonic`.
 ///
 /// ```
 /// use http::Response;

@@ -54,7 +54,11 @@ impl SessionBuilder {
     }
 
     /// Take requests whose URI names no authority (`/v1/me`) for requests to `origin`, an `https` origin:
-    /// for clients that resolve them further down.
+    /// for clients that resolve them further down, such as a channel of `tonic`, which sets the origin of
+    /// its own endpoint.
+    ///
+    /// Such a URI has no origin to be judged by, so this is a promise about what is beneath: that it goes
+    /// nowhere else.
     ///
     /// Default: such requests get no token.
     pub fn assume_origin(mut self, origin: impl AsRef<str>) -> Self {

@@ -25,7 +25,7 @@ use tower_reauth::{
     SigningKey, Status, StoreError, Stored, Swap, TokenExchange, TokenSet, TokenStore, UnsealError,
     Verdict, Version, classify_fn, map_body, source_fn,
     testing::{AuthorizationServer, Fault, ManualClock, ResourceServer},
-    tonic::ReauthLayer,
+    tonic::{ReauthLayer, TrailersLayer},
 };
 
 use crate::printed::{assert_clean, chain, debug};
@@ -484,6 +484,13 @@ async fn note_tonic(note: &mut impl FnMut(&'static str, String), session: &Sessi
         Ok::<_, BoxError>(Response::new(Full::<Bytes>::from(debug(request))))
     }));
     note("Reauth", debug(&reauth));
+    note("TrailersLayer", debug(TrailersLayer::new()));
+    let channel = service_fn(|request: Request<tonic::body::Body>| async move {
+        Ok::<_, BoxError>(Response::new(tonic::body::Body::new(Full::from(debug(request)))))
+    });
+    let mut trailers = TrailersLayer::new().layer(channel);
+    let future = trailers.call(Request::new(tonic::body::Body::new(Full::from("canary"))));
+    note("Trailers", debug(&future) + &debug(future.await.unwrap()));
     let request = || Request::post(ORIGIN).body(tonic::body::Body::empty()).unwrap();
     let future = reauth.ready().await.unwrap().call(request());
     note("ResponseFuture", debug(&future));

@@ -7,5 +7,6 @@ mod origins;
 mod raw;
 mod storm;
 mod streams;
+mod trailers;
 mod words;
 mod world;

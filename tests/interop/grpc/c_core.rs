@@ -6,14 +6,16 @@ use serde_json::json;
 use std::{collections::BTreeMap, time::Duration};
 use tonic::{
     Code, Request, Streaming,
+    body::Body,
+    client::GrpcService,
     transport::{Channel, Endpoint},
 };
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tower::Layer;
 use tower_reauth::{
-    RefreshTokenGrant, Session,
+    BoxError, RefreshTokenGrant, Session,
     testing::{AuthorizationServer, Loopback, ResourceServer},
-    tonic::{Reauth, ReauthLayer, refresh_error},
+    tonic::{Reauth, ReauthLayer, TrailersLayer, refresh_error},
 };
 
 use super::{python::python, words::Chat};
@@ -209,7 +211,12 @@ async fn what_is_sent_after_the_challenge_goes_to_the_replay() {
 }
 
 /// The server answers before the client has ended, so nothing is collected.
-async fn talks(client: &mut Chat<Reauth<Channel>>) {
+async fn talks<T>(client: &mut Chat<T>)
+where
+    T: GrpcService<Body>,
+    T::ResponseBody: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+    <T::ResponseBody as http_body::Body>::Error: Into<BoxError>,
+{
     let (mut send, receive) = mpsc::channel(8);
     let mut stream = soon(client.talk(receive)).await.unwrap();
     for word in ["one", "two", "three"] {
@@ -267,4 +274,22 @@ async fn a_refusal_after_the_head_is_an_answer() {
     let status = soon(client.say("tea")).await.unwrap_err();
     assert_eq!((status.code(), status.message()), (Code::Unauthenticated, "who?"));
     assert_eq!(world.authorization.token_requests(), 0);
+}
+
+#[tokio::test]
+async fn a_refusal_after_the_head_is_a_challenge_to_who_looks_for_it() {
+    let world = World::new().await;
+    world.tell("headers_first").await;
+    let session = world.stale();
+    let channel = Endpoint::from_shared(world.origin.clone()).unwrap().connect_lazy();
+    let channel = TrailersLayer::new().layer(channel);
+    let mut client = Chat::new(ReauthLayer::new(session).layer(channel));
+
+    assert_eq!(soon(client.say("tea")).await.unwrap(), "tea");
+    assert_eq!(world.told().await, once_more());
+    // A stream of requests is not looked at: it waits for its head.
+    talks(&mut client).await;
+    let mut stream = soon(client.follow()).await.unwrap();
+    assert_eq!(next(&mut stream).await.as_deref(), Some("first"));
+    assert_eq!(world.authorization.token_requests(), 1);
 }
