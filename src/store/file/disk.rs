@@ -111,6 +111,10 @@ impl Disk {
 
     /// Another program may be writing it in place, which no reader should mistake for damage.
     fn look(&self) -> Result<Present, StoreError> {
+        self.look_until_settled(|| thread::sleep(LOOK_AGAIN))
+    }
+
+    fn look_until_settled(&self, pause: impl Fn()) -> Result<Present, StoreError> {
         let mut looks = 1;
         loop {
             let found = read(&self.path);
@@ -124,7 +128,7 @@ impl Disk {
                 return found.map_err(failed("read", &self.path));
             }
             looks += 1;
-            thread::sleep(LOOK_AGAIN);
+            pause();
         }
     }
 
@@ -244,4 +248,59 @@ pub(super) fn create_folder(folder: &Path) -> io::Result<()> {
 fn sync_folder(folder: &Path) -> io::Result<()> {
     // Windows opens no folder as a file, and writes renames down by itself.
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::{AccessToken, Entry, Record, TokenSet, Version};
+
+    fn stored(name: &str) -> Stored {
+        let record = Record::new(TokenSet::new(AccessToken::new(name).unwrap()));
+        Stored { entry: Entry::Live(record), version: Version::new(fastrand::u64(..)) }
+    }
+
+    fn place() -> (tempfile::TempDir, Disk) {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Disk::new(folder.path().join("session.json"));
+        (folder, disk)
+    }
+
+    #[test]
+    fn what_another_program_is_writing_in_place_is_read_when_it_is_whole() {
+        let (_folder, disk) = place();
+        let text = Document::new(stored("whole")).text();
+        fs::write(disk.path(), &text[..9]).unwrap();
+        let pauses = Cell::new(0);
+        let found = disk.look_until_settled(|| {
+            pauses.set(pauses.get() + 1);
+            fs::write(disk.path(), &text[..if pauses.get() == 2 { text.len() } else { 0 }])
+                .unwrap();
+        });
+        assert!(matches!(found, Ok(Present::Document(_))));
+        assert_eq!(pauses.get(), 2);
+    }
+
+    #[test]
+    fn what_stays_unreadable_is_not_read_for_ever() {
+        let (_folder, disk) = place();
+        fs::write(disk.path(), "half a rec").unwrap();
+        let pauses = Cell::new(0);
+        let found = disk.look_until_settled(|| pauses.set(pauses.get() + 1));
+        assert!(matches!(found, Ok(Present::Unreadable(Unreadable::Foreign))));
+        assert_eq!(pauses.get() + 1, LOOKS);
+    }
+
+    #[test]
+    fn a_swap_that_comes_too_late_leaves_everything_as_it_was() {
+        let (folder, disk) = place();
+        let old = stored("old");
+        assert!(matches!(disk.swap(Expected::Any, old.clone(), || false), Ok(Swap::Done(_))));
+        let late = disk.swap(Expected::Any, stored("late"), || true);
+        assert!(late.unwrap_err().is_unavailable());
+        assert_eq!(disk.load().unwrap(), Some(old));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
 }

@@ -55,7 +55,7 @@ use super::{Entry, Expected, Lease, Record, StoreError, Stored, Swap, TokenStore
 /// | `session.json` | the record or tombstone, as JSON; only its owner may read it (0600) |
 /// | `session.json.lease`, `session.json.lock` | two empty files to lock: the right to refresh, and the short section in which the record is replaced. Leave them: a process that waits holds on to the file, not to its name |
 /// | `session.json.new-…` | a record on its way; one that a killed process left is removed by the next swap |
-/// | `session.json.kept-…` | what was no record and stood in the way of a login or a logout |
+/// | `session.json.kept-…` | what was no record and stood in the way of a login |
 ///
 /// Folders that are missing are created for the owner alone (0700), those that exist are left as they are.
 /// On Windows files and folders inherit the rights of the folder above, which in a user's profile are
@@ -75,9 +75,10 @@ use super::{Entry, Expected, Lease, Record, StoreError, Stored, Swap, TokenStore
 /// # What is no record
 ///
 /// A file that is something else, damaged, or of a later format is an error that
-/// [`is_corrupt`](StoreError::is_corrupt), and never overwritten. A login or a logout
-/// ([`Expected::Any`]) moves it aside, to a name of its own. Only a record of a *later* format stays where it is
-/// even then: another program on this machine was updated, and can read it.
+/// [`is_corrupt`](StoreError::is_corrupt), and never overwritten. A login, and whatever else expects
+/// [`Any`](Expected::Any)thing, moves it aside to a name of its own. Only a record of a *later* format stays
+/// where it is even then: another program on this machine was updated, and can read it. A session's logout
+/// buries the record that it has read, so it fails here, and leaves the file alone.
 ///
 /// # Cancellation, threads, runtimes
 ///
