@@ -58,7 +58,9 @@
 //! | show what the session is doing | [`Session::status_stream`] |
 //! | see refreshes and replays in traces and dashboards | the features `tracing` and `metrics`; [the manual](manual::observability) |
 //! | decide what a challenge is | [`Classify`], [`classify_fn`] |
+//! | decide it by what stands in the body, as for GraphQL | `InspectLayer`, with feature `inspect-body` |
 //! | call gRPC services | `tonic::ReauthLayer`, with feature `tonic` |
+//! | write `/orders` for `https://api.example.com/v2/orders` | `BaseUrlLayer`, with feature `base-url` |
 //! | send by reqwest | `ReqwestService`, or the layers as middlewares: features `reqwest`, `reqwest-middleware` |
 //! | leave one request alone | [`NoAuth`], [`NoReplay`] |
 //! | test all that | the `testing` module, with feature `test-util` |
@@ -71,8 +73,10 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `jwt` (default) | [`SessionBuilder::expiry_from_jwt`]: `exp` and `iat` of a JWT, without trust, to schedule by |
+//! | `base-url` | `BaseUrlLayer`: relative requests, resolved against a base URL |
 //! | `cookies` | `CookieGrant`: a session that a back end keeps in a cookie, its CSRF protection included |
 //! | `endpoint-client` | `EndpointClient`: a ready HTTP client for token requests, on hyper and rustls |
+//! | `inspect-body` | `InspectLayer`: classify by what stands in the body, GraphQL errors among it |
 //! | `metrics` | counters and histograms of refreshes and replays, and `describe_metrics` |
 //! | `oauth2` | [`TokenSet`] from a token response of the `oauth2` crate, or of `openidconnect` |
 //! | `redirect` | a redirect policy for `tower_http::follow_redirect` that keeps tokens at home |
@@ -88,6 +92,9 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod auth;
+#[cfg(feature = "base-url")]
+#[cfg_attr(docsrs, doc(cfg(feature = "base-url")))]
+pub mod base_url;
 mod challenge;
 mod classify;
 mod clock;
@@ -95,11 +102,15 @@ mod error;
 mod extension;
 #[cfg(feature = "oauth2")]
 mod handover;
+#[cfg(feature = "inspect-body")]
+#[cfg_attr(docsrs, doc(cfg(feature = "inspect-body")))]
+pub mod inspect;
 #[cfg(feature = "jwt")]
 mod jwt;
 mod lifecycle;
 pub mod manual;
 mod origin;
+mod patience;
 #[cfg(feature = "redirect")]
 mod redirect;
 pub mod refresh;
@@ -128,6 +139,9 @@ pub mod tonic;
 #[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
 pub use self::reqwest::ReqwestService;
 pub use auth::{Auth, AuthLayer, Credential, TokenFn};
+#[cfg(feature = "base-url")]
+#[cfg_attr(docsrs, doc(cfg(feature = "base-url")))]
+pub use base_url::{BaseUrl, BaseUrlLayer, InvalidBaseUrl, UnresolvedUri};
 pub use challenge::Challenge;
 pub use classify::{
     BearerClassifier, Classify, ClassifyFn, GrpcClassifier, ResponseHead, Verdict, classify_fn,
@@ -135,6 +149,12 @@ pub use classify::{
 pub use clock::Clock;
 pub use error::RefreshError;
 pub use extension::{NoAuth, NoReplay, NotReplayed};
+#[cfg(feature = "inspect-body")]
+#[cfg_attr(docsrs, doc(cfg(feature = "inspect-body")))]
+pub use inspect::{
+    ClassifyBody, ClassifyBodyFn, GraphQlData, GraphQlErrors, Inspect, InspectLayer, InspectedBody,
+    InvalidPointer, JsonPointer, classify_body_fn,
+};
 pub use origin::{InvalidOrigin, Origins};
 #[cfg(feature = "redirect")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redirect")))]

@@ -201,6 +201,24 @@ fn a_request_that_is_not_kept_allocates_nothing() {
     assert_eq!(allocations(stack(Api), unkept), 0);
 }
 
+#[cfg(feature = "inspect-body")]
+#[test]
+fn a_body_that_is_not_suspicious_is_inspected_without_an_allocation() {
+    use tower_reauth::{GraphQlErrors, InspectLayer};
+
+    let inspect = InspectLayer::new(GraphQlErrors::new());
+    assert_eq!(allocations(inspect.layer(AuthLayer::new(session()).layer(Api)), usual), 0);
+    let beneath = allocations(stack(inspect.layer(Api)), usual);
+    assert_eq!(beneath, allocations(stack(Api), usual));
+}
+
+#[cfg(feature = "base-url")]
+#[test]
+fn an_absolute_request_passes_a_base_url_without_an_allocation() {
+    let base = tower_reauth::BaseUrlLayer::new("https://api.example.com/v2/").unwrap();
+    assert_eq!(allocations(base.layer(AuthLayer::new(session()).layer(Api)), usual), 0);
+}
+
 #[test]
 fn each_kept_frame_of_a_stream_costs_one_at_most() {
     let frame = Bytes::from(vec![7; 1024]);

@@ -1,4 +1,4 @@
-//! What a response says about the token that its request carried, judged by the head alone.
+//! What a response says about the token that its request carried, judged by the head.
 //!
 //! [`BearerClassifier`] is the default and [`GrpcClassifier`] its sibling for gRPC. Where a server has
 //! words of its own, write a [`Classify`], most often by [`classify_fn`] around one of the two.
@@ -21,6 +21,9 @@ pub use self::{
 use crate::challenge::Challenge;
 
 /// What a response says about the token that its request carried.
+///
+/// With feature `inspect-body` a layer beneath [`RefreshLayer`](crate::RefreshLayer) may put one into the
+/// extensions of a response. Then no classifier is asked.
 ///
 /// `Debug` shows no text of the server; see [`Challenge`].
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -20,6 +20,7 @@
 //! | [`store_timeout`](crate::SessionBuilder::store_timeout) | 5 s | a disk that hangs must not hang every request |
 //! | [`save_retries`](crate::SessionBuilder::save_retries) | from 1 s, doubling to 60 s, for 15 min | then the next refresh saves |
 //! | [`revoke_timeout`](crate::SessionBuilder::revoke_timeout) | 10 s | a logout must end |
+//! | `InspectLayer::limit`, `patience` (feature `inspect-body`) | 64 KiB, 5 s | errors are short, and come at once; what is longer or slower is content |
 //!
 //! What is not a setting: metadata is waited for 10 s, and looked up again no sooner than 10 s after the last
 //! time; a revocation that fails for now is tried again for 8 s; a device polls every 5 s unless the server

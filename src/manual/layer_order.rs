@@ -6,6 +6,8 @@
 //!  ┌──────▼───────────────────────────────┴──────┐
 //!  │ timeout, load shedding                      │  of the whole, waits included
 //!  ├──────────────────────────────────────────────┤
+//!  │ BaseUrlLayer   resolve                      │  all beneath see absolute URIs
+//!  ├──────────────────────────────────────────────┤
 //!  │ redirect                                    │  each hop is a request of its own beneath
 //!  ├──────────────────────────────────────────────┤
 //!  │ RefreshLayer   admit, keep, classify, replay│
@@ -13,6 +15,10 @@
 //!  │ tracing, compression, your own headers      │  seen once for each send
 //!  ├──────────────────────────────────────────────┤
 //!  │ AuthLayer      attach                       │
+//!  ├──────────────────────────────────────────────┤
+//!  │ InspectLayer   judge the body               │  of suspicious responses only
+//!  ├──────────────────────────────────────────────┤
+//!  │ decompression                               │
 //!  ├──────────────────────────────────────────────┤
 //!  │ concurrency limit, buffer, rate limit       │
 //!  ├──────────────────────────────────────────────┤
@@ -39,6 +45,12 @@
 //! reqwest is a client with a follower inside. It strips the header on a foreign hop and puts it back on
 //! the next: give it the `redirect_policy` of feature `reqwest`, or none. Its final URL tells the adapter
 //! whether an answer came from where the token was sent.
+//!
+//! # Judging by the body
+//!
+//! `InspectLayer` (feature `inspect-body`) stands anywhere beneath [`RefreshLayer`](crate::RefreshLayer),
+//! which looks for its verdict, and above what decodes bodies, since it cannot read them encoded. Above
+//! [`RefreshLayer`](crate::RefreshLayer) it is safe and useless: its verdicts come too late.
 //!
 //! # Limits
 //!

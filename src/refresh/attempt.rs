@@ -96,7 +96,7 @@ where
         if ours || is_elsewhere(response) || self.is_foreign(response) {
             return true;
         }
-        match self.classify.classify(&ResponseHead::new(response)) {
+        match self.verdict(response) {
             Verdict::Challenge => return self.seen.is_none(),
             Verdict::StepUp(challenge) => self.session.tell(Event::StepUpRequired(challenge)),
             Verdict::Answer if response.status().is_server_error() => {}
@@ -106,6 +106,22 @@ where
             observe::served_stale();
         }
         true
+    }
+
+    /// A layer beneath may know more than the head says.
+    #[cfg(feature = "inspect-body")]
+    #[inline]
+    fn verdict(&self, response: &Response<R>) -> Verdict {
+        match response.extensions().get::<Verdict>() {
+            Some(known) => known.clone(),
+            None => self.classify.classify(&ResponseHead::new(response)),
+        }
+    }
+
+    #[cfg(not(feature = "inspect-body"))]
+    #[inline]
+    fn verdict(&self, response: &Response<R>) -> Verdict {
+        self.classify.classify(&ResponseHead::new(response))
     }
 
     /// What a send leads to that was not answered: by a challenge, or by an error.

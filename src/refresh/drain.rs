@@ -1,7 +1,6 @@
 //! Empties a rejected response, within bounds, so that its connection can carry the replay.
 
 use std::{
-    future::Future,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -9,10 +8,8 @@ use std::{
 
 use bytes::Buf;
 use http_body::Body;
-use tokio::{
-    runtime::{Handle, Id},
-    time::Sleep,
-};
+
+use crate::patience::Patience;
 
 /// The most that is read of it.
 const BYTES: usize = 64 * 1024;
@@ -22,14 +19,14 @@ const PATIENCE: Duration = Duration::from_millis(50);
 pub(super) struct Drain<R> {
     body: Pin<Box<R>>,
     left: usize,
-    patience: Option<(Id, Pin<Box<Sleep>>)>,
+    patience: Patience,
 }
 
 impl<R: Body> Drain<R> {
     /// `None` where it is empty.
     pub(super) fn of(body: R) -> Option<Self> {
         let left = !body.is_end_stream();
-        left.then(|| Self { body: Box::pin(body), left: BYTES, patience: None })
+        left.then(|| Self { body: Box::pin(body), left: BYTES, patience: Patience::default() })
     }
 
     /// Ready when it is empty, or not worth more.
@@ -48,14 +45,6 @@ impl<R: Body> Drain<R> {
                 Poll::Pending => break,
             }
         }
-        let Ok(runtime) = Handle::try_current() else { return Poll::Ready(()) };
-        let (of, patience) = self
-            .patience
-            .get_or_insert_with(|| (runtime.id(), Box::pin(tokio::time::sleep(PATIENCE))));
-        // The timer of a runtime that ended would panic; a request that moved has waited enough.
-        if *of != runtime.id() {
-            return Poll::Ready(());
-        }
-        patience.as_mut().poll(cx)
+        self.patience.poll(PATIENCE, cx)
     }
 }

@@ -16,14 +16,15 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_reauth::{
-    AccessToken, AmbiguousPolicy, Assertion, Audience, AuthLayer, BearerClassifier, BoxError,
-    Challenge, ClientAuthentication, ClientCredentials, Clock, DeviceAuthorization, EndpointClient,
-    Entry, Event, Expected, FileStore, GrpcClassifier, Held, JwtBearer, Lease, MemoryStore, NoAuth,
-    NoReplay, NotReplayed, Origins, OutagePolicy, Record, RedirectPolicy, RefreshCause,
-    RefreshError, RefreshLayer, RefreshToken, RefreshTokenGrant, ReplayBody, ResponseHead, Sealed,
-    SealingAlgorithm, SealingKey, SecurityToken, Session, SignedAssertion, SigningAlgorithm,
-    SigningKey, Status, StoreError, Stored, Swap, TokenExchange, TokenSet, TokenStore, UnsealError,
-    Verdict, Version, classify_fn, map_body, source_fn,
+    AccessToken, AmbiguousPolicy, Assertion, Audience, AuthLayer, BaseUrlLayer, BearerClassifier,
+    BoxError, Challenge, ClientAuthentication, ClientCredentials, Clock, DeviceAuthorization,
+    EndpointClient, Entry, Event, Expected, FileStore, GraphQlData, GraphQlErrors, GrpcClassifier,
+    Held, InspectLayer, JsonPointer, JwtBearer, Lease, MemoryStore, NoAuth, NoReplay, NotReplayed,
+    Origins, OutagePolicy, Record, RedirectPolicy, RefreshCause, RefreshError, RefreshLayer,
+    RefreshToken, RefreshTokenGrant, ReplayBody, ResponseHead, Sealed, SealingAlgorithm,
+    SealingKey, SecurityToken, Session, SignedAssertion, SigningAlgorithm, SigningKey, Status,
+    StoreError, Stored, Swap, TokenExchange, TokenSet, TokenStore, UnresolvedUri, UnsealError,
+    Verdict, Version, classify_body_fn, classify_fn, map_body, source_fn,
     testing::{AuthorizationServer, Fault, ManualClock, ResourceServer},
     tonic::{ReauthLayer, TrailersLayer},
 };
@@ -37,6 +38,8 @@ const ADDRESS: &str = "https://as.example/token?canary=canary";
 const EXPORTS: &[&str] = &[
     include_str!("../../src/lib.rs"),
     include_str!("../../src/auth/mod.rs"),
+    include_str!("../../src/base_url/mod.rs"),
+    include_str!("../../src/inspect/mod.rs"),
     include_str!("../../src/refresh/mod.rs"),
     include_str!("../../src/reqwest/mod.rs"),
     include_str!("../../src/testing/mod.rs"),
@@ -47,10 +50,12 @@ const EXPORTS: &[&str] = &[
 const NO_VALUES: &[&str] = &[
     "BoxError",
     "Classify",
+    "ClassifyBody",
     "Credential",
     "SelectSession",
     "TokenSource",
     "TokenStore",
+    "classify_body_fn",
     "classify_fn",
     "describe_metrics",
     "grant",
@@ -285,6 +290,8 @@ async fn printed() -> BTreeMap<&'static str, String> {
     note_device(&mut note).await;
     note_endpoint_client(&mut note).await;
     note_tonic(&mut note, &session).await;
+    note_base_url(&mut note).await;
+    note_inspect(&mut note).await;
 
     // The stack, and what goes through it.
     let layer = AuthLayer::from_fn(origins, || Some(access()));
@@ -504,6 +511,62 @@ async fn note_tonic(note: &mut impl FnMut(&'static str, String), session: &Sessi
         }));
     let error = reauth.oneshot(request()).await.unwrap_err();
     note("RefreshError", debug(&error) + &chain(&*error));
+}
+
+/// Requests that have a secret in their URI.
+async fn note_base_url(note: &mut impl FnMut(&'static str, String)) {
+    let layer = BaseUrlLayer::new("https://api.example.com/v2/").unwrap();
+    note("BaseUrlLayer", debug(&layer));
+    let client = layer.layer(());
+    note("BaseUrl", debug(&client));
+    let client =
+        layer.layer(service_fn(async |_: Request<()>| Ok::<_, BoxError>(Response::new(()))));
+    let request = Request::get("//canary/?canary").body(()).unwrap();
+    let future = client.oneshot(request);
+    note(
+        "ResponseFuture",
+        debug(
+            layer
+                .layer(service_fn(async |_: Request<()>| Ok::<_, BoxError>(Response::new(()))))
+                .call(Request::get("/canary").body(()).unwrap()),
+        ),
+    );
+    let error = *future.await.unwrap_err().downcast::<UnresolvedUri>().unwrap();
+    note("UnresolvedUri", debug(error) + &chain(&error));
+    for text in ["https://user:canary@api.example.com/", "https://api.example.com/?canary"] {
+        let error = BaseUrlLayer::new(text).unwrap_err();
+        note("InvalidBaseUrl", debug(error) + &chain(&error));
+    }
+}
+
+/// A body with a secret in it, and classifiers that know it.
+async fn note_inspect(note: &mut impl FnMut(&'static str, String)) {
+    note("GraphQlErrors", debug(GraphQlErrors::new().code("canary")));
+    note("GraphQlData", debug(GraphQlData::Refused));
+    let pointer = JsonPointer::new("/message", "canary").unwrap();
+    note("JsonPointer", debug(pointer.verdict(Verdict::StepUp(challenge()))));
+    let invalid = JsonPointer::new("canary", "canary").unwrap_err();
+    note("InvalidPointer", debug(invalid) + &chain(&invalid));
+    let secret = String::from("canary");
+    let judge = classify_body_fn(
+        |_: &ResponseHead<'_>| true,
+        move |_: &ResponseHead<'_>, body: &[u8]| {
+            (body == secret.as_bytes()).then_some(Verdict::Challenge)
+        },
+    );
+    note("ClassifyBodyFn", debug(&judge));
+    let layer = InspectLayer::new(judge);
+    note("InspectLayer", debug(&layer));
+    let inner = service_fn(async |_: Request<()>| {
+        Ok::<_, BoxError>(Response::new(Full::<Bytes>::from("canary")))
+    });
+    let mut inspect = layer.layer(inner);
+    note("Inspect", debug(layer.layer(())));
+    let future = inspect.ready().await.unwrap().call(Request::new(()));
+    note("ResponseFuture", debug(&future));
+    let response = future.await.unwrap();
+    assert!(response.extensions().get::<Verdict>().is_some());
+    note("InspectedBody", debug(response.body()) + &debug(&response));
 }
 
 async fn text(response: Response<Full<Bytes>>) -> String {
