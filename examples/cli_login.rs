@@ -1,17 +1,23 @@
 //! A command-line program logs its user in on another device, then calls an API.
 //!
 //! The user opens a page on a phone, say, and enters the code that the program shows (RFC 8628). What the
-//! login brings goes into the session, which keeps the user logged in from then on.
+//! login brings goes into the session and its file, which keep the user logged in from then on: the next run
+//! needs no login, nor does a second one at the same time.
 //!
 //! ```console
 //! $ cargo run --example cli_login --features endpoint-client
 //! $ cargo run --example cli_login --features endpoint-client -- --issuer https://login.example.com \
-//!     --client-id my-cli --scope "openid offline_access" --api https://api.example.com/me
+//!     --client-id my-cli --scope "openid offline_access" --api https://api.example.com/me \
+//!     --store ~/.config/my-cli/session.json
 //! ```
 //!
-//! Without arguments it brings its own servers, and a user who takes three seconds.
+//! Without arguments it brings its own servers, and a user who takes three seconds; it runs twice, the second
+//! time on what the first one kept, and logs out.
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use clap::Parser;
@@ -19,8 +25,8 @@ use http::{Request, Uri, uri::Scheme};
 use http_body_util::{BodyExt, Full};
 use tower::{ServiceBuilder, ServiceExt};
 use tower_reauth::{
-    AuthLayer, BoxError, DeviceAuthorization, EndpointClient, RefreshLayer, RefreshTokenGrant,
-    ReplayBody, Session, map_body,
+    AuthLayer, BoxError, DeviceAuthorization, EndpointClient, FileStore, RefreshLayer,
+    RefreshTokenGrant, ReplayBody, Session, map_body,
     testing::{AuthorizationServer, Loopback, ResourceServer},
 };
 
@@ -38,19 +44,46 @@ struct Arguments {
     /// What to GET once logged in.
     #[arg(long, requires = "issuer")]
     api: Option<Uri>,
+    /// Where to keep the tokens. Without it they last as long as the program.
+    #[arg(long)]
+    store: Option<PathBuf>,
+    /// Log out at the end.
+    #[arg(long)]
+    logout: bool,
 }
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let arguments = Arguments::parse();
     let embedded = Embedded::new().await?;
+    let own = tempfile::tempdir()?;
+    let path = arguments.store.clone().unwrap_or_else(|| own.path().join("session.json"));
+
+    let session = run(&arguments, &embedded, &path).await?;
+    if arguments.issuer.is_none() && arguments.store.is_none() {
+        session.close().await?;
+        println!("The same program, started again:");
+        run(&arguments, &embedded, &path).await?.logout().await?;
+        println!("Logged out, here and at the issuer.");
+    } else if arguments.logout {
+        session.logout().await?;
+        println!("Logged out, here and at the issuer.");
+    } else {
+        session.close().await?;
+        println!("Still logged in, by {}", path.display());
+    }
+    Ok(())
+}
+
+/// What one run does: log in if that is needed, and call the API.
+async fn run(arguments: &Arguments, embedded: &Embedded, path: &Path) -> Result<Session, BoxError> {
     let client = EndpointClient::builder().allow_loopback_http().build()?;
     let client_id = arguments.client_id.as_str();
-    let (grant, device, api) = match (arguments.issuer, arguments.api) {
+    let (grant, device, api) = match (&arguments.issuer, &arguments.api) {
         (Some(issuer), Some(api)) => (
-            RefreshTokenGrant::discover(&issuer, client_id, client.clone())?,
-            DeviceAuthorization::discover(&issuer, client_id, client.clone())?,
-            api,
+            RefreshTokenGrant::discover(issuer, client_id, client.clone())?,
+            DeviceAuthorization::discover(issuer, client_id, client.clone())?,
+            api.clone(),
         ),
         // The embedded servers speak plain `http`, which a program must say that it means.
         _ => (
@@ -60,8 +93,7 @@ async fn main() -> Result<(), BoxError> {
         ),
     };
 
-    // Here the tokens live as long as the program. With `.store(…)` the next run needs no login.
-    let builder = Session::builder(grant);
+    let builder = Session::builder(grant).store(FileStore::open(path)?);
     let authority = api.authority().ok_or("the API's address has no host")?;
     let session = match api.scheme() {
         Some(scheme) if *scheme == Scheme::HTTP => {
@@ -71,13 +103,13 @@ async fn main() -> Result<(), BoxError> {
     }
     .build()?;
 
-    let device = device.scope(arguments.scope);
-    let mut login = device.start().await?;
-    println!("Open {} and enter {}", login.verification_uri(), login.user_code());
-    println!("({} s left)", login.expires_in().as_secs());
-    embedded.approve_later(login.user_code());
-    session.login(login.tokens().await?).await?;
-    println!("Logged in.");
+    match session.token().await {
+        Ok(_) => println!("Already logged in."),
+        Err(error) if error.needs_login() => {
+            log_in(&session, device.scope(arguments.scope.as_str()), embedded).await?;
+        }
+        Err(error) => return Err(error.into()),
+    }
 
     let call = ServiceBuilder::new()
         .layer(RefreshLayer::new(session.clone()))
@@ -93,9 +125,20 @@ async fn main() -> Result<(), BoxError> {
         // The embedded server forgets the access token; the next call does not notice.
         embedded.authorization.revoke_access_tokens();
     }
+    Ok(session)
+}
 
-    session.logout().await?;
-    println!("Logged out, here and at the issuer.");
+async fn log_in(
+    session: &Session,
+    device: DeviceAuthorization<EndpointClient>,
+    embedded: &Embedded,
+) -> Result<(), BoxError> {
+    let mut login = device.start().await?;
+    println!("Open {} and enter {}", login.verification_uri(), login.user_code());
+    println!("({} s left)", login.expires_in().as_secs());
+    embedded.approve_later(login.user_code());
+    session.login(login.tokens().await?).await?;
+    println!("Logged in.");
     Ok(())
 }
 

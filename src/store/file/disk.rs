@@ -229,10 +229,7 @@ pub(super) fn create_folder(folder: &Path) -> io::Result<()> {
     if let Some(above) = folder.parent() {
         create_folder(above)?;
     }
-    let mut builder = DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    match builder.create(folder) {
+    match private_folder().create(folder) {
         Err(reason) if reason.kind() != ErrorKind::AlreadyExists || !folder.is_dir() => {
             return Err(reason);
         }
@@ -242,6 +239,18 @@ pub(super) fn create_folder(folder: &Path) -> io::Result<()> {
     // Not all file systems can, and what is lost without is lost with the power only.
     let _ = folder.parent().map(sync_folder);
     Ok(())
+}
+
+#[cfg(unix)]
+fn private_folder() -> DirBuilder {
+    let mut builder = DirBuilder::new();
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+}
+
+#[cfg(not(unix))]
+fn private_folder() -> DirBuilder {
+    DirBuilder::new()
 }
 
 /// Renames are on the disk when the folder is.
