@@ -183,6 +183,9 @@ pub use source::{DeviceAuthorization, DeviceError, DeviceLogin};
 pub use source::{
     EndpointBody, EndpointClient, EndpointClientBuilder, EndpointClientError, InvalidTls,
 };
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub use store::RedisStore;
 pub use store::{
     Entry, Expected, FileStore, Lease, MemoryStore, Record, StoreError, Stored, Swap, TokenStore,
     Version,

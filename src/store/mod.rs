@@ -5,11 +5,15 @@ mod error;
 mod file;
 mod memory;
 mod record;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(feature = "sealed")]
 mod sealed;
 
 use std::{any::Any, fmt, future::Future, pin::Pin};
 
+#[cfg(feature = "redis")]
+pub use self::redis::RedisStore;
 #[cfg(feature = "sealed")]
 pub use self::sealed::{InvalidSealingKey, Sealed, SealingAlgorithm, SealingKey, UnsealError};
 pub use self::{

@@ -35,6 +35,8 @@ mod nginx;
 mod oracle;
 mod provider;
 mod recorder;
+#[cfg(feature = "redis")]
+mod redis;
 mod refreshing;
 mod site;
 mod support;
