@@ -52,6 +52,7 @@
 //! | say who the client is | [`ClientAuthentication`] |
 //! | get tokens in another way | [`source_fn`], [`TokenSource`] |
 //! | keep tokens between runs, or share them between processes | [`FileStore`] |
+//! | share them between machines | `RedisStore`, with feature `redis` |
 //! | keep them elsewhere | [`TokenStore`] |
 //! | keep them encrypted, in any store | `Sealed`, with feature `sealed` |
 //! | know when a login is needed | [`Session::events`], [`RefreshError::needs_login`] |
@@ -80,6 +81,7 @@
 //! | `metrics` | counters and histograms of refreshes and replays, and `describe_metrics` |
 //! | `oauth2` | [`TokenSet`] from a token response of the `oauth2` crate, or of `openidconnect` |
 //! | `redirect` | a redirect policy for `tower_http::follow_redirect` that keeps tokens at home |
+//! | `redis` | `RedisStore`: one session shared by a fleet |
 //! | `sealed` | `Sealed`: any store's record, encrypted with XChaCha20-Poly1305 or AES-256-GCM |
 //! | `reqwest` | `ReqwestService`: reqwest's client beneath the layers, and a redirect policy for it |
 //! | `reqwest-middleware` | both layers as middlewares, so that `client.get(url).send()` refreshes silently |

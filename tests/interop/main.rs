@@ -8,6 +8,7 @@
 //! | [`cookies`] | Django, with its sessions and its CSRF protection, behind nginx with TLS |
 //! | [`grpc::c_core`] | gRPC's own server, on its C core |
 //! | [`grpc::gateway`] | Envoy, which validates the JWTs of `oidc-provider` by itself, for HTTP and for gRPC |
+//! | [`mod@redis`] | `redis-server`, as a store that a fleet shares; the servers are those of the test kit |
 //! | [`oracle`] | a recorder, beside the requests of `oauth4webapi`, a certified client |
 //!
 //! The server issues tokens as it always does. `server/` adds what a test needs to hold it by: logins without a
@@ -17,7 +18,7 @@
 //! Each test owns the processes that it talks to, on ports that were free, and they end with it.
 //!
 //! `tests/run interop` installs what these tests need and runs them. A plain `cargo test` leaves them out: they
-//! need node, nginx, Python and what npm and pip install. Where something is missing a test fails, and says what; none is skipped.
+//! need node, nginx, Redis, Python and what npm and pip install. Where something is missing a test fails, and says what; none is skipped.
 #![cfg(reauth_interop)]
 
 mod behind_nginx;

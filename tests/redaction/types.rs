@@ -20,11 +20,12 @@ use tower_reauth::{
     BoxError, Challenge, ClientAuthentication, ClientCredentials, Clock, DeviceAuthorization,
     EndpointClient, Entry, Event, Expected, FileStore, GraphQlData, GraphQlErrors, GrpcClassifier,
     Held, InspectLayer, JsonPointer, JwtBearer, Lease, MemoryStore, NoAuth, NoReplay, NotReplayed,
-    Origins, OutagePolicy, Record, RedirectPolicy, RefreshCause, RefreshError, RefreshLayer,
-    RefreshToken, RefreshTokenGrant, ReplayBody, ResponseHead, Sealed, SealingAlgorithm,
-    SealingKey, SecurityToken, Session, SignedAssertion, SigningAlgorithm, SigningKey, Status,
-    StoreError, Stored, Swap, TokenExchange, TokenSet, TokenStore, UnresolvedUri, UnsealError,
-    Verdict, Version, classify_body_fn, classify_fn, map_body, source_fn,
+    Origins, OutagePolicy, Record, RedirectPolicy, RedisStore, RefreshCause, RefreshError,
+    RefreshLayer, RefreshToken, RefreshTokenGrant, ReplayBody, ResponseHead, Sealed,
+    SealingAlgorithm, SealingKey, SecurityToken, Session, SignedAssertion, SigningAlgorithm,
+    SigningKey, Status, StoreError, Stored, Swap, TokenExchange, TokenSet, TokenStore,
+    UnresolvedUri, UnsealError, Verdict, Version, classify_body_fn, classify_fn, map_body,
+    source_fn,
     testing::{AuthorizationServer, Fault, ManualClock, ResourceServer},
     tonic::{ReauthLayer, TrailersLayer},
 };
@@ -133,6 +134,7 @@ async fn printed() -> BTreeMap<&'static str, String> {
     note("Lease", debug(store.lease().await.unwrap()));
     note("MemoryStore", debug(&store));
     note_file(&mut note, record).await;
+    note_redis(&mut note).await;
     note_sealed(&mut note).await;
     for error in [StoreError::unavailable(), StoreError::busy(), StoreError::corrupt()] {
         note("StoreError", debug(&error) + &chain(&error));
@@ -435,6 +437,18 @@ async fn note_file(note: &mut impl FnMut(&'static str, String), record: Record) 
     for broken in [&text[1..], &text.replace("canary-access", "canary access")] {
         std::fs::write(&path, broken).unwrap();
         let error = store.load().await.unwrap_err();
+        note("StoreError", debug(&error) + &chain(&error));
+    }
+}
+
+/// A Redis that is not there, and an address that is none.
+async fn note_redis(note: &mut impl FnMut(&'static str, String)) {
+    let store = RedisStore::open("redis://canary:canary@127.0.0.1:1/0", "canary").unwrap();
+    note("RedisStore", debug(&store));
+    for error in [
+        store.load().await.unwrap_err(),
+        RedisStore::open("https://canary:canary@canary", "canary").unwrap_err(),
+    ] {
         note("StoreError", debug(&error) + &chain(&error));
     }
 }

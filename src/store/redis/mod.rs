@@ -53,7 +53,7 @@ use crate::Clock;
 /// proxy, or of the node that has the slot; from any other node the answer is "unavailable".
 ///
 /// Access and refresh token lie in the record as they are. Whoever may read the key, a backup, `MONITOR` or
-/// the slow log has them, unless the record is encrypted before it gets here.
+/// the slow log has them, unless the record is encrypted before it gets here, by `Sealed`.
 ///
 /// # The lease
 ///
@@ -136,7 +136,7 @@ impl RedisStore {
         let settings = Settings {
             prefix: "tower-reauth:".into(),
             session: session.into(),
-            lease: Duration::from_secs(10),
+            lease: Duration::from_secs(5),
             record: None,
             tombstone: None,
             poll: Duration::from_millis(500),
@@ -170,9 +170,10 @@ impl RedisStore {
     }
 
     /// How long a lease outlives a holder that was killed. Let it be longer than pauses of a healthy
-    /// process, and shorter than what a request may wait. At least 100 ms.
+    /// process, and shorter than the [patience](crate::SessionBuilder::patience) of those who wait. At least
+    /// 100 ms.
     ///
-    /// Default: 10 s.
+    /// Default: 5 s.
     #[must_use]
     pub fn lease_duration(mut self, duration: Duration) -> Self {
         self.settings.lease = duration.max(SHORTEST_LEASE);

@@ -258,7 +258,7 @@ fn another_refreshes(server: &AuthorizationServer, store: RedisStore) -> impl Fn
 async fn stopped_at(step: Step, grace: Duration) -> (AuthorizationServer, Session, Redis) {
     let (redis, server) = (Redis::start().await, AuthorizationServer::new());
     server.grace(grace);
-    let work = another_refreshes(&server, redis.store("alice"));
+    let work = another_refreshes(&server, redis.store("alice").lease_duration(SHORT));
     let store = Stops::new(redis.store("alice").lease_duration(SHORT), step, work);
     let session = builder(&server, store).tokens(worn(&server)).build().unwrap();
     let token = soon(session.token()).await.unwrap();
