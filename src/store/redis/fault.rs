@@ -53,8 +53,7 @@ impl From<RedisError> for Fault {
 
 impl From<Fault> for StoreError {
     fn from(fault: Fault) -> Self {
-        let kind =
-            if fault == Fault::OtherType { StoreError::corrupt() } else { Self::unavailable() };
+        let kind = if fault == Fault::OtherType { Self::corrupt() } else { Self::unavailable() };
         kind.with_source(fault)
     }
 }
