@@ -8,6 +8,7 @@
 //! | [`cookies`] | Django, with its sessions and its CSRF protection, behind nginx with TLS |
 //! | [`grpc::c_core`] | gRPC's own server, on its C core |
 //! | [`grpc::gateway`] | Envoy, which validates the JWTs of `oidc-provider` by itself, for HTTP and for gRPC |
+//! | [`graphql`] | Apollo Server; the resource server of the test kit tells it which tokens are dead |
 //! | [`mod@redis`] | `redis-server`, as a store that a fleet shares; the servers are those of the test kit |
 //! | [`oracle`] | a recorder, beside the requests of `oauth4webapi`, a certified client |
 //!
@@ -27,6 +28,7 @@ mod cookies;
 mod device;
 mod discovery;
 mod django;
+mod graphql;
 mod grpc;
 mod link;
 mod lost_answers;
