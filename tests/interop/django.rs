@@ -8,9 +8,9 @@ use serde_json::json;
 use tower_reauth::{CookieGrant, Cookies, Csrf, EndpointClient, Session, SessionBuilder, TokenSet};
 
 use crate::{
-    grpc::python::python,
     link::Link,
     nginx::Nginx,
+    python::python,
     support::{Body, Stack, soon, stack_over},
     tls::{Authority, Version},
 };

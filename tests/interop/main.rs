@@ -37,6 +37,7 @@ mod mutual_tls;
 mod nginx;
 mod oracle;
 mod provider;
+mod python;
 mod recorder;
 #[cfg(feature = "redis")]
 mod redis;

@@ -2,6 +2,8 @@
 
 use std::{
     convert::Infallible,
+    error::Error,
+    fmt,
     future::ready,
     sync::{Arc, Mutex},
 };
@@ -12,6 +14,7 @@ use http_body_util::{BodyExt, Full};
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_reauth::{
+    RefreshError, Verdict, classify_fn,
     testing::Fault,
     tonic::{ReauthLayer, refresh_error},
 };
@@ -83,4 +86,60 @@ async fn an_error_beneath_is_passed_on_as_it_is() {
     let stack = ReauthLayer::new(world.session()).layer(server);
     let error = stack.oneshot(request("")).await.unwrap_err();
     assert!(error.downcast_ref::<std::io::Error>().is_some());
+}
+
+#[tokio::test]
+async fn a_challenge_of_the_programs_own_never_ends_in_a_status_that_says_ok() {
+    let world = World::new();
+    world.authorization.fail_next(usize::MAX, Fault::Status(http::StatusCode::BAD_REQUEST));
+    let server = service_fn(|_: Request<Body>| {
+        ready(Ok::<_, Infallible>(Status::new(Code::Ok, "").into_http::<Body>()))
+    });
+    let always = classify_fn(|_| Verdict::Challenge);
+    let stack = ReauthLayer::new(world.session()).classifier(always).layer(server);
+    let error = stack.oneshot(request("")).await.unwrap_err();
+    let status = error.downcast::<Status>().unwrap();
+    assert_eq!(status.code(), Code::Unauthenticated);
+    assert!(refresh_error(&status).is_some());
+}
+
+#[tokio::test]
+async fn a_request_without_room_for_a_token_is_an_invalid_argument() {
+    let world = World::new();
+    let server = service_fn(|_: Request<Body>| ready(Ok::<_, Infallible>(refused())));
+    let mut full = request("");
+    // As many as a map can hold.
+    for number in 0.. {
+        let name: http::HeaderName = format!("x-{number}").parse().unwrap();
+        if full.headers_mut().try_append(name, http::HeaderValue::from_static("")).is_err() {
+            break;
+        }
+    }
+    let stack = ReauthLayer::new(world.session()).layer(server);
+    let error = stack.oneshot(full).await.unwrap_err();
+    assert_eq!(error.downcast::<Status>().unwrap().code(), Code::InvalidArgument);
+}
+
+/// What a layer in between makes of an error.
+#[derive(Debug)]
+struct Wrapped(RefreshError);
+
+impl fmt::Display for Wrapped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("wrapped")
+    }
+}
+
+impl Error for Wrapped {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+#[test]
+fn the_reason_is_found_behind_what_wraps_it() {
+    let mut status = Status::internal("no reason");
+    assert!(refresh_error(&status).is_none());
+    status.set_source(Arc::new(Wrapped(RefreshError::rejected())));
+    assert!(refresh_error(&status).unwrap().needs_login());
 }

@@ -18,8 +18,8 @@ use tower_reauth::{
     tonic::{Reauth, ReauthLayer, TrailersLayer, refresh_error},
 };
 
-use super::{python::python, words::Chat};
-use crate::{link::Link, support::soon};
+use super::words::Chat;
+use crate::{link::Link, python::python, support::soon};
 
 /// An authorization server and the gRPC server, which asks a resource server about every token.
 struct World {

@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use super::python::installed;
-use crate::support::{guarded, plain, soon};
+use crate::{
+    python::installed,
+    support::{guarded, plain, soon},
+};
 
 /// A running Envoy. It ends when this is dropped, and when this process is killed.
 pub(crate) struct Envoy {

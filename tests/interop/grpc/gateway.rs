@@ -18,10 +18,11 @@ use tower_reauth::{
     tonic::{Reauth, ReauthLayer, refresh_error},
 };
 
-use super::{envoy::Envoy, python::python, words::Chat};
+use super::{envoy::Envoy, words::Chat};
 use crate::{
     link::Link,
     provider::{Listening, Provider},
+    python::python,
     support::{endpoint_client, get, plain, send, soon, stack},
 };
 

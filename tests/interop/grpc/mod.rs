@@ -3,6 +3,5 @@
 mod c_core;
 mod envoy;
 mod gateway;
-pub(crate) mod python;
 #[path = "../../adapters/grpc/words.rs"]
 mod words;
