@@ -103,6 +103,7 @@
 //! | situation | status |
 //! |---|---|
 //! | challenged, and there was no other token to be had | the server's own |
+//! | challenged, and its requests were not kept | the server's own, without a reason: the next call gets a new token |
 //! | not sent: a login is needed, the configuration is at fault, the session was closed | `UNAUTHENTICATED` |
 //! | not sent: the refresh failed, cools down or takes too long | `UNAVAILABLE` |
 //!

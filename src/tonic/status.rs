@@ -28,7 +28,7 @@ pub fn refresh_error(status: &Status) -> Option<&RefreshError> {
 #[cold]
 pub(super) fn unsent(error: BoxError) -> BoxError {
     match error.downcast::<RefreshError>() {
-        Ok(error) => because(Status::new(code(error.kind()), error.to_string()), &error).into(),
+        Ok(error) => because(Status::new(code(&error), error.to_string()), &error).into(),
         Err(error) => error,
     }
 }
@@ -50,17 +50,13 @@ fn because(mut status: Status, error: &RefreshError) -> Status {
 }
 
 /// `UNAVAILABLE` says that the same call may work later.
-fn code(kind: Kind) -> Code {
-    match kind {
-        Kind::Rejected
-        | Kind::LoginRequired
-        | Kind::LoggedOut
-        | Kind::Closed
-        | Kind::Misconfigured
-        | Kind::NoRuntime
-        | Kind::Reentrant => Code::Unauthenticated,
-        Kind::Overfull => Code::InvalidArgument,
-        _ => Code::Unavailable,
+fn code(error: &RefreshError) -> Code {
+    if error.needs_login() || error.is_misconfigured() || error.is_closed() {
+        Code::Unauthenticated
+    } else if error.kind() == Kind::Overfull {
+        Code::InvalidArgument
+    } else {
+        Code::Unavailable
     }
 }
 

@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use futures::future::try_join_all;
 use http::{HeaderMap, Response, header::WWW_AUTHENTICATE};
-use tonic::{Code, Request, metadata::MetadataValue};
-use tonic_health::pb::HealthCheckRequest;
-use tower_reauth::{NoAuth, NoReplay, tonic::refresh_error};
+use tonic::{Code, Request, metadata::MetadataValue, transport::Channel};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+use tower::ServiceBuilder;
+use tower_reauth::{
+    NoAuth, NoReplay,
+    tonic::{ReauthLayer, TrailersLayer, refresh_error},
+};
 
 use super::world::{World, refusal, soon};
 
@@ -141,6 +145,22 @@ async fn a_call_can_be_left_alone() {
     assert_eq!(world.door.requests(), 3);
     soon(client.check(health())).await.unwrap();
     assert_eq!((world.door.requests(), world.authorization.token_requests()), (4, 1));
+}
+
+/// Case 21.
+#[tokio::test]
+async fn a_channel_for_one_call_at_a_time_serves_many_that_are_refused() {
+    let world = World::new();
+    let session = world.stale();
+    let endpoint = Channel::from_shared(world.origin.clone()).unwrap().concurrency_limit(1);
+    let layers = ServiceBuilder::new().layer(ReauthLayer::new(session)).layer(TrailersLayer::new());
+    let client = HealthClient::new(layers.service(endpoint.connect_lazy()));
+    let calls = (0..8).map(|_| {
+        let mut client = client.clone();
+        async move { client.check(health()).await }
+    });
+    soon(try_join_all(calls)).await.unwrap();
+    assert_eq!(world.authorization.token_requests(), 1);
 }
 
 #[tokio::test]

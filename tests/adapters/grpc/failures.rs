@@ -61,6 +61,10 @@ async fn a_session_that_ended_asks_for_a_login_and_sends_nothing() {
 
     session.login(world.authorization.login()).await.unwrap();
     check(&mut client).await.unwrap();
+    session.logout().await.unwrap();
+    let status = check(&mut client).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unauthenticated);
+    assert!(refresh_error(&status).unwrap().is_logged_out());
 }
 
 #[tokio::test]
