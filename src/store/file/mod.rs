@@ -83,7 +83,7 @@ use super::{Entry, Expected, Lease, Record, StoreError, Stored, Swap, TokenStore
 /// # Cancellation, threads, runtimes
 ///
 /// Files are read and written by short pieces of work on tokio's threads for blocking work; waits for a lock
-/// are timers, so no thread waits for another process. A swap that is dropped has happened or not; one that is
+/// are timers of up to 50 ms, so no thread waits for another process. A swap that is dropped has happened or not; one that is
 /// on its way when the runtime ends is finished, but for a login's or a logout's, which must not come late. Without a
 /// tokio runtime the work is done by the thread that polls, and a lease that somebody else has is `busy` at
 /// once.

@@ -4,7 +4,9 @@ use std::{
     fs::{File, OpenOptions},
     path::Path,
     pin::pin,
+    sync::mpsc,
     task::Poll,
+    thread,
     time::Duration,
 };
 
@@ -209,7 +211,10 @@ fn without_a_runtime_a_store_works_and_waits_for_no_lease() {
     let (_folder, path) = place();
     let (store, other) = (open(&path), open(&path));
     let held = store.lease().now_or_never().unwrap().unwrap();
-    assert!(other.lease().now_or_never().unwrap().unwrap_err().is_busy());
+    let patient = open(&path).patience(Duration::from_secs(3600));
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || tell.send(patient.lease().now_or_never()));
+    assert!(told.recv_timeout(LONG).unwrap().unwrap().unwrap_err().is_busy());
     drop(held);
     drop(other.lease().now_or_never().unwrap().unwrap());
 
