@@ -54,6 +54,7 @@
 //! | keep tokens between runs, or share them between processes | [`FileStore`] |
 //! | share them between machines | `RedisStore`, with feature `redis` |
 //! | keep them elsewhere | [`TokenStore`] |
+//! | keep them in the operating system's secret storage | `KeyringStore`, `Keyring::sealed_file`, with feature `keyring` |
 //! | keep them encrypted, in any store | `Sealed`, with feature `sealed` |
 //! | know when a login is needed | [`Session::events`], [`RefreshError::needs_login`] |
 //! | show what the session is doing | [`Session::status_stream`] |
@@ -77,6 +78,7 @@
 //! | `base-url` | `BaseUrlLayer`: relative requests, resolved against a base URL |
 //! | `cookies` | `CookieGrant`: a session that a back end keeps in a cookie, its CSRF protection included |
 //! | `endpoint-client` | `EndpointClient`: a ready HTTP client for token requests, on hyper and rustls |
+//! | `keyring` | `KeyringStore` and `Keyring::sealed_file`: the Secret Service, the kernel's keyrings, Keychain, Credential Manager |
 //! | `inspect-body` | `InspectLayer`: classify by what stands in the body, GraphQL errors among it |
 //! | `metrics` | counters and histograms of refreshes and replays, and `describe_metrics` |
 //! | `oauth2` | [`TokenSet`] from a token response of the `oauth2` crate, or of `openidconnect` |
@@ -195,6 +197,9 @@ pub use store::{
 #[cfg(feature = "sealed")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sealed")))]
 pub use store::{InvalidSealingKey, Sealed, SealingAlgorithm, SealingKey, UnsealError};
+#[cfg(feature = "keyring")]
+#[cfg_attr(docsrs, doc(cfg(feature = "keyring")))]
+pub use store::{Keyring, KeyringError, KeyringStore};
 pub use token::{AccessToken, InvalidToken, RefreshToken, TokenSet};
 
 /// The error of a layer: whatever the inner service failed with, or one of this crate's own errors.

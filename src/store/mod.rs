@@ -3,6 +3,8 @@
 mod document;
 mod error;
 mod file;
+#[cfg(feature = "keyring")]
+mod keyring;
 mod memory;
 mod record;
 #[cfg(feature = "redis")]
@@ -12,6 +14,8 @@ mod sealed;
 
 use std::{any::Any, fmt, future::Future, pin::Pin};
 
+#[cfg(feature = "keyring")]
+pub use self::keyring::{Keyring, KeyringError, KeyringStore};
 #[cfg(feature = "redis")]
 pub use self::redis::RedisStore;
 #[cfg(feature = "sealed")]

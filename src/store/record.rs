@@ -64,6 +64,12 @@ impl Record {
         self
     }
 
+    /// The same with the access token of `other`, and its lifetime.
+    #[cfg(any(feature = "keyring", feature = "test-util"))]
+    pub(crate) fn with_access_of(self, other: &TokenSet) -> Self {
+        Self { tokens: self.tokens.with_access_of(other), ..self }
+    }
+
     /// The tokens.
     #[must_use]
     pub fn tokens(&self) -> &TokenSet {

@@ -64,5 +64,5 @@ pub use self::{
     hold::Hold,
     resource::{Received, ResourceServer},
     serve::Loopback,
-    store_contract::store_contract,
+    store_contract::{store_contract, store_contract_without_access_tokens},
 };

@@ -1,5 +1,6 @@
 //! What every store must do, as a suite that its author runs.
 
+mod dead;
 mod leases;
 mod records;
 mod swaps;
@@ -46,9 +47,46 @@ where
     S: TokenStore,
     F: Future<Output = (S, S)>,
 {
+    check(fresh, |one, other| Pair { one: Arc::new(one), other: Arc::new(other) }).await;
+}
+
+/// As [`store_contract`], for a store that does not keep access tokens.
+///
+/// A record may load with its access token, or with any text in its place and an expiry that has passed, so that
+/// nobody sends it. All the rest must come back.
+///
+/// # Panics
+///
+/// With a sentence that names the rule which the store breaks.
+///
+/// ```
+/// use tower_reauth::{MemoryStore, testing::store_contract_without_access_tokens};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// store_contract_without_access_tokens(|| async {
+///     let store = MemoryStore::new();
+///     (store.clone(), store)
+/// })
+/// .await;
+/// # }
+/// ```
+pub async fn store_contract_without_access_tokens<S, F>(fresh: impl Fn() -> F)
+where
+    S: TokenStore,
+    F: Future<Output = (S, S)>,
+{
+    check(fresh, dead::completing).await;
+}
+
+async fn check<S, F, T>(fresh: impl Fn() -> F, pair: impl Fn(S, S) -> Pair<T>)
+where
+    F: Future<Output = (S, S)>,
+    T: TokenStore,
+{
     let fresh = async || {
         let (one, other) = fresh().await;
-        Pair { one: Arc::new(one), other: Arc::new(other) }
+        pair(one, other)
     };
     records::what_was_never_there_is_none(fresh().await).await;
     records::every_field_comes_back(fresh().await).await;

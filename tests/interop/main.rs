@@ -10,6 +10,7 @@
 //! | [`grpc::gateway`] | Envoy, which validates the JWTs of `oidc-provider` by itself, for HTTP and for gRPC |
 //! | [`graphql`] | Apollo Server; the resource server of the test kit tells it which tokens are dead |
 //! | [`mod@redis`] | `redis-server`, as a store that a fleet shares; the servers are those of the test kit |
+//! | [`keyring`] | GNOME Keyring over D-Bus, and the kernel's keyrings |
 //! | [`oracle`] | a recorder, beside the requests of `oauth4webapi`, a certified client |
 //!
 //! The server issues tokens as it always does. `server/` adds what a test needs to hold it by: logins without a
@@ -30,6 +31,8 @@ mod discovery;
 mod django;
 mod graphql;
 mod grpc;
+#[cfg(target_os = "linux")]
+mod keyring;
 mod link;
 mod lost_answers;
 mod machine;

@@ -19,13 +19,13 @@ use tower_reauth::{
     AccessToken, AmbiguousPolicy, Assertion, Audience, AuthLayer, BaseUrlLayer, BearerClassifier,
     BoxError, Challenge, ClientAuthentication, ClientCredentials, Clock, DeviceAuthorization,
     EndpointClient, Entry, Event, Expected, FileStore, GraphQlData, GraphQlErrors, GrpcClassifier,
-    Held, InspectLayer, JsonPointer, JwtBearer, Lease, MemoryStore, NoAuth, NoReplay, NotReplayed,
-    Origins, OutagePolicy, Record, RedirectPolicy, RedisStore, RefreshCause, RefreshError,
-    RefreshLayer, RefreshToken, RefreshTokenGrant, ReplayBody, ResponseHead, Sealed,
-    SealingAlgorithm, SealingKey, SecurityToken, Session, SignedAssertion, SigningAlgorithm,
-    SigningKey, Status, StoreError, Stored, Swap, TokenExchange, TokenSet, TokenStore,
-    UnresolvedUri, UnsealError, Verdict, Version, classify_body_fn, classify_fn, map_body,
-    source_fn,
+    Held, InspectLayer, JsonPointer, JwtBearer, Keyring, KeyringError, KeyringStore, Lease,
+    MemoryStore, NoAuth, NoReplay, NotReplayed, Origins, OutagePolicy, Record, RedirectPolicy,
+    RedisStore, RefreshCause, RefreshError, RefreshLayer, RefreshToken, RefreshTokenGrant,
+    ReplayBody, ResponseHead, Sealed, SealingAlgorithm, SealingKey, SecurityToken, Session,
+    SignedAssertion, SigningAlgorithm, SigningKey, Status, StoreError, Stored, Swap, TokenExchange,
+    TokenSet, TokenStore, UnresolvedUri, UnsealError, Verdict, Version, classify_body_fn,
+    classify_fn, map_body, source_fn,
     testing::{AuthorizationServer, Fault, ManualClock, ResourceServer},
     tonic::{ReauthLayer, TrailersLayer},
 };
@@ -65,6 +65,7 @@ const NO_VALUES: &[&str] = &[
     "refresh_error",
     "source_fn",
     "store_contract",
+    "store_contract_without_access_tokens",
 ];
 
 fn access() -> AccessToken {
@@ -136,6 +137,7 @@ async fn printed() -> BTreeMap<&'static str, String> {
     note_file(&mut note, record).await;
     note_redis(&mut note).await;
     note_sealed(&mut note).await;
+    note_keyring(&mut note).await;
     for error in [StoreError::unavailable(), StoreError::busy(), StoreError::corrupt()] {
         note("StoreError", debug(&error) + &chain(&error));
     }
@@ -450,6 +452,28 @@ async fn note_redis(note: &mut impl FnMut(&'static str, String)) {
         RedisStore::open("https://canary:canary@canary", "canary").unwrap_err(),
     ] {
         note("StoreError", debug(&error) + &chain(&error));
+    }
+}
+
+/// An entry that no storage admits, and so the reason why it cannot be used, where there is one or not.
+async fn note_keyring(note: &mut impl FnMut(&'static str, String)) {
+    let keyring = Keyring::new("canary", "can\0ary");
+    // Which asks nobody.
+    #[cfg(target_os = "linux")]
+    let keyring = keyring.keyutils();
+    note("Keyring", debug(&keyring));
+    let folder = tempfile::tempdir().unwrap();
+    let store = KeyringStore::open(keyring.clone(), folder.path().join("session")).unwrap();
+    note("KeyringStore", debug(&store));
+    for error in [
+        store.load().await.unwrap_err(),
+        store.compare_and_bury(Expected::Any).await.unwrap_err(),
+        keyring.sealed_file(folder.path().join("session")).await.unwrap_err(),
+    ] {
+        note("StoreError", debug(&error) + &chain(&error));
+        let source = error.source().unwrap();
+        note("KeyringError", debug(source.downcast_ref::<KeyringError>().unwrap()));
+        note("KeyringError", chain(source));
     }
 }
 

@@ -31,6 +31,6 @@ pub(super) async fn pause(length: Duration) {
     }
 }
 
-pub(super) fn has_runtime() -> bool {
+pub(in crate::store) fn has_runtime() -> bool {
     Handle::try_current().is_ok()
 }

@@ -71,13 +71,29 @@ impl Locks {
     }
 }
 
+/// For records that are not in a file.
+#[cfg(feature = "keyring")]
+impl Locks {
+    /// Wait for the section, to do its work elsewhere. It is left when what is returned is dropped.
+    pub(super) async fn enter(&self) -> Result<Held, StoreError> {
+        let mut waits = Waits::within(SECTION);
+        loop {
+            let path = self.section.clone();
+            if let Some(held) = run(move || Held::try_lock(&path)).await? {
+                return Ok(held);
+            }
+            pause(waits.next().ok_or_else(StoreError::unavailable)?).await;
+        }
+    }
+}
+
 enum Attempt<T, W> {
     Done(T),
     Locked(W),
 }
 
 /// A lock, given back on drop.
-struct Held(File);
+pub(in crate::store) struct Held(File);
 
 impl Held {
     /// `None`: another open file has it.

@@ -16,6 +16,8 @@ use std::{
     time::Duration,
 };
 
+#[cfg(feature = "keyring")]
+pub(super) use self::blocking::has_runtime;
 use self::{disk::Disk, failure::failed, locks::Locks};
 use super::{Entry, Expected, Lease, Record, StoreError, Stored, Swap, TokenStore, Version};
 
@@ -120,6 +122,12 @@ impl FileStore {
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
+    }
+
+    /// Wait for the section in which the record is replaced.
+    #[cfg(feature = "keyring")]
+    pub(super) async fn enter(&self) -> Result<locks::Held, StoreError> {
+        self.locks.enter().await
     }
 
     async fn swap(&self, expected: Expected, entry: Entry) -> Result<Swap, StoreError> {

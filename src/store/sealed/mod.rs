@@ -1,6 +1,8 @@
 //! A store whose record only the holders of a key can read.
 
 mod error;
+#[cfg(feature = "keyring")]
+mod kept;
 mod key;
 mod text;
 
