@@ -20,7 +20,7 @@ use crate::support::ORIGIN;
 
 pub(crate) const HOME: &str = "https://app.example.com";
 
-/// What becomes of a request to the refresh endpoint.
+/// What becomes of a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Trouble {
     /// It is answered so, and nothing else happens.
@@ -43,7 +43,7 @@ struct State {
     alive: bool,
     spent: HashSet<String>,
     requests: Vec<Seen>,
-    troubles: VecDeque<Trouble>,
+    troubles: VecDeque<(&'static str, Trouble)>,
     rotates: bool,
     delay: Duration,
 }
@@ -80,8 +80,14 @@ impl BackEnd {
         self.0.lock().unwrap()
     }
 
+    /// With the next request to the refresh endpoint that has none yet.
     pub(crate) fn trouble(&self, trouble: Trouble) {
-        self.state().troubles.push_back(trouble);
+        self.trouble_at("POST /auth/refresh", trouble);
+    }
+
+    /// The same with any request, by its first line.
+    pub(crate) fn trouble_at(&self, line: &'static str, trouble: Trouble) {
+        self.state().troubles.push_back((line, trouble));
     }
 
     /// From now on the refresh cookie stays as it is.
@@ -246,7 +252,8 @@ impl BackEnd {
         let trouble = {
             let mut state = self.state();
             state.requests.push(Seen { line: line.clone(), headers: headers.clone() });
-            if line == "POST /auth/refresh" { state.troubles.pop_front() } else { None }
+            let found = state.troubles.iter().position(|(at, _)| *at == line);
+            found.and_then(|found| state.troubles.remove(found)).map(|(_, trouble)| trouble)
         };
         if let Some(Trouble::Answer(code, body, fields)) = &trouble {
             let answer =

@@ -117,6 +117,32 @@ async fn a_back_end_without_the_csrf_cookie_is_a_fault_of_the_set_up_and_costs_n
     assert_eq!(back_end.lines(), ["GET /auth/csrf"]);
 }
 
+/// The refresh cookie never left, so nothing can have been spent.
+#[tokio::test(start_paused = true)]
+async fn a_csrf_cookie_that_cannot_be_had_now_is_asked_for_again() {
+    for (trouble, transient) in [
+        (Trouble::Lost, true),
+        (Trouble::Answer(503, "", &[]), true),
+        (Trouble::Answer(500, "", &[]), true),
+        (Trouble::Answer(404, "", &[]), false),
+        (Trouble::Answer(401, "", &[]), false),
+    ] {
+        let back_end = BackEnd::new();
+        let home = Cookies::new("https://app.example.com/auth/login").unwrap();
+        let tokens = home.cookie("refresh", "R1").unwrap().tokens().unwrap();
+        for _ in 0..3 {
+            back_end.trouble_at("GET /auth/csrf", trouble.clone());
+        }
+        let session = Session::builder(back_end.grant()).tokens(tokens).origin(ORIGIN);
+        let session = session.build().unwrap();
+        let error = session.token().await.unwrap_err();
+        assert!(!error.was_ambiguous() && !error.needs_login(), "{trouble:?}: {error:?}");
+        assert_eq!(error.is_misconfigured(), !transient, "{trouble:?}");
+        assert_eq!(back_end.lines().len(), if transient { 3 } else { 1 });
+        assert_eq!(back_end.refreshes(), 0);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_csrf_token_is_fetched_anew_once_and_no_more() {
     for code in [403, 419] {
@@ -394,6 +420,22 @@ async fn a_logout_tells_the_back_end_and_takes_a_late_refresh_with_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_logout_that_the_back_end_did_not_take_is_told() {
+    for (code, failed) in [(204, false), (302, false), (401, false), (403, true), (500, true)] {
+        let back_end = BackEnd::new();
+        let session = back_end.builder().build().unwrap();
+        session.token().await.unwrap();
+        let mut events = session.events();
+        back_end.trouble_at("POST /auth/logout", Trouble::Answer(code, "", &[]));
+        session.logout().await.unwrap();
+        settle().await;
+        let told = told(&mut events);
+        let revoke_failed = told.iter().any(|event| matches!(event, Event::RevokeFailed(_)));
+        assert_eq!(revoke_failed, failed, "{code}: {told:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_cookie_to_send_a_login_is_needed_and_nothing_is_asked() {
     let back_end = BackEnd::new();
     let home = || Cookies::new("https://app.example.com/auth/login").unwrap();
@@ -442,6 +484,21 @@ async fn origin_referer_and_headers_of_the_program_go_with_it() {
     assert!(
         seen[0].headers["cookie"].is_sensitive() && seen[0].headers["x-csrftoken"].is_sensitive()
     );
+}
+
+/// A jar that has nothing for a path leaves the field out, whatever the program says.
+#[tokio::test(start_paused = true)]
+async fn a_request_outside_of_the_cookies_path_has_none() {
+    let back_end = BackEnd::new();
+    let home = Cookies::new("https://app.example.com/auth/login").unwrap();
+    let cookie = HeaderValue::from_static("refresh=R1; Path=/auth");
+    let tokens = home.received(&HeaderMap::from_iter([(header::SET_COOKIE, cookie)]));
+    let grant = back_end.grant().csrf(Csrf::django().path("/csrf")).unwrap();
+    let grant = grant.header(header::COOKIE, HeaderValue::from_static("refresh=canary"));
+    let session = Session::builder(grant).tokens(tokens.tokens().unwrap()).origin(ORIGIN);
+    assert!(session.build().unwrap().token().await.unwrap_err().is_misconfigured());
+    let seen = back_end.seen();
+    assert_eq!((seen[0].line.as_str(), seen[0].header("cookie")), ("GET /csrf", ""));
 }
 
 /// P7.
