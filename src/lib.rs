@@ -99,6 +99,7 @@ pub mod auth;
 #[cfg(feature = "base-url")]
 #[cfg_attr(docsrs, doc(cfg(feature = "base-url")))]
 pub mod base_url;
+mod caught;
 mod challenge;
 mod classify;
 mod clock;

@@ -20,7 +20,7 @@
 //! | a hostile body that is judged (feature `inspect-body`) | at most 64 KiB are read, for at most 5 s; nesting is bounded; what is not whole and well-formed says nothing |
 //! | a path leads out of the base URL (feature `base-url`) | another authority, and `..` in any spelling, are typed errors |
 //! | a hostile answer of the token endpoint | at most 1 MiB is read; only registered error codes are taken over |
-//! | a device's login page gives orders to a terminal or opens a file | a code with control characters is refused, and an address that is not of the web |
+//! | a device's login page gives orders to a terminal or opens a file | a code with control, invisible or direction-turning characters is refused, and an address that is not of the web |
 //! | forged JWT claims | `exp` and `iat` are a hint of when to refresh, and nothing else |
 //!
 //! # Whom the issuer vouches for
@@ -36,8 +36,8 @@
 //! write buffer and TLS records, HTTP/2's header tables, the private key of a client certificate (rustls's),
 //! the fields that an HTTP client reads (`Set-Cookie` among them) and what `cookie_store` keeps of them during a
 //! call, what the readers of PEM and JSON and the crypto back end make of a
-//! [`ClientAuthentication`](crate::ClientAuthentication)'s key, and copies that a
-//! [`TokenSource`](crate::TokenSource) or a [`TokenStore`](crate::TokenStore) of yours makes.
+//! [`ClientAuthentication`](crate::ClientAuthentication)'s key and of a message that is signed, the names of
+//! claims, and copies that a [`TokenSource`](crate::TokenSource) or a [`TokenStore`](crate::TokenStore) of yours makes.
 //!
 //! A sensitive header value is redacted by `http`'s own `Debug`. A layer of yours that prints header
 //! values by other means prints this one too, if it stands beneath [`AuthLayer`](crate::AuthLayer).

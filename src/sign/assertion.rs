@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::SigningKey;
 use crate::{Audience, RefreshError};
@@ -45,6 +45,21 @@ enum Reader {
 /// Claims of the program, which may be secret.
 #[derive(Clone)]
 struct Claims(Map<String, Value>);
+
+impl Drop for Claims {
+    fn drop(&mut self) {
+        self.0.values_mut().for_each(wipe);
+    }
+}
+
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(values) => values.iter_mut().for_each(wipe),
+        Value::Object(members) => members.values_mut().for_each(wipe),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
 
 impl std::fmt::Debug for Claims {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -117,7 +132,9 @@ impl SignedAssertion {
     /// Default: none.
     #[must_use]
     pub fn claim(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.claims.0.insert(name.into(), value.into());
+        if let Some(mut before) = self.claims.0.insert(name.into(), value.into()) {
+            wipe(&mut before);
+        }
         self
     }
 
@@ -132,14 +149,19 @@ impl SignedAssertion {
             Reader::Other(audience) => audience,
         };
         let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        let mut claims = self.claims.0.clone();
-        claims.insert("iss".into(), self.issuer.as_str().into());
-        claims.insert("sub".into(), self.subject.as_str().into());
-        claims.insert("aud".into(), audience.into());
-        claims.insert("iat".into(), now.into());
-        claims.insert("exp".into(), now.saturating_add(self.lifetime.as_secs()).into());
+        let mut claims = self.claims.clone();
+        let mut claim = |name: &str, value: Value| {
+            if let Some(mut before) = claims.0.insert(name.into(), value) {
+                wipe(&mut before);
+            }
+        };
+        claim("iss", self.issuer.as_str().into());
+        claim("sub", self.subject.as_str().into());
+        claim("aud", audience.into());
+        claim("iat", now.into());
+        claim("exp", now.saturating_add(self.lifetime.as_secs()).into());
         // Its one duty is to be another one each time (RFC 7523 §3).
-        claims.insert("jti".into(), format!("{:032x}", fastrand::u128(..)).into());
+        claim("jti", format!("{:032x}", fastrand::u128(..)).into());
 
         let mut header = Map::new();
         header.insert("typ".into(), self.type_.into());
@@ -147,21 +169,44 @@ impl SignedAssertion {
         if let Some(key_id) = self.key.id() {
             header.insert("kid".into(), key_id.into());
         }
-        let mut jws = encode(&Value::Object(header).to_string());
-        jws.push('.');
-        jws.push_str(&encode(&Value::Object(claims).to_string()));
+        let (header, claims) = (json(&header), json(&claims.0));
+        // A buffer that grew would leave a copy behind. The longest signature has 1024 bytes.
+        let room = 4 * (header.len() + claims.len() + 1024) / 3 + 8;
+        let mut signed = Zeroizing::new(String::with_capacity(room));
+        BASE64_URL_SAFE_NO_PAD.encode_string(&*header, &mut signed);
+        signed.push('.');
+        BASE64_URL_SAFE_NO_PAD.encode_string(&*claims, &mut signed);
         // The key has signed when it was read.
-        let signature = self.key.sign(jws.as_bytes()).ok_or_else(RefreshError::misconfigured)?;
-        let mut signed = Zeroizing::new(String::with_capacity(jws.len() + 1 + 2 * signature.len()));
-        signed.push_str(&jws);
+        let signature = self.key.sign(signed.as_bytes()).ok_or_else(RefreshError::misconfigured)?;
         signed.push('.');
         BASE64_URL_SAFE_NO_PAD.encode_string(signature, &mut signed);
         Ok(signed)
     }
 }
 
-fn encode(text: &str) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(text)
+fn json(members: &Map<String, Value>) -> Zeroizing<Vec<u8>> {
+    let mut length = Length(0);
+    let mut text = Zeroizing::default();
+    // Neither a map of JSON values nor these writers have anything to fail at.
+    if serde_json::to_writer(&mut length, members).is_ok() {
+        *text = Vec::with_capacity(length.0);
+        let _ = serde_json::to_writer(&mut *text, members);
+    }
+    text
+}
+
+/// Counts what is written, so that a buffer need not grow.
+struct Length(usize);
+
+impl std::io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(all(test, any(feature = "sign-rust-crypto", feature = "sign-aws-lc")))]
@@ -245,6 +290,26 @@ mod tests {
         let assertion = SignedAssertion::of_client("app", key());
         let ids = (0..1000).map(|_| sign(&assertion, at(5))[1]["jti"].to_string());
         assert_eq!(ids.collect::<std::collections::HashSet<_>>().len(), 1000);
+    }
+
+    #[test]
+    fn no_buffer_grows_whatever_the_claims_are() {
+        let claim = "\u{0}\"ä".repeat(1000);
+        let assertion = SignedAssertion::new("robot", key()).claim("secret", claim.as_str());
+        let text = json(&assertion.claims.0);
+        assert_eq!(text.len(), text.capacity());
+        let audience = Audience { issuer: "i".into(), token_endpoint: "t".into() };
+        let signed = assertion.sign(&audience, at(0)).unwrap();
+        assert!(signed.capacity() < signed.len() + 1500, "it grew");
+        assert!(signed.len() > claim.len());
+    }
+
+    #[test]
+    fn claims_are_wiped_within_lists_and_objects() {
+        let mut value =
+            serde_json::json!({"a": ["canary", {"b": "canary"}], "c": "canary", "d": 1});
+        wipe(&mut value);
+        assert_eq!(value, serde_json::json!({"a": ["", {"b": ""}], "c": "", "d": 1}));
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod assertion;
 mod client_authentication;
 #[cfg(feature = "cookies")]
 mod cookie;
+mod departure;
 mod device;
 #[cfg(feature = "endpoint-client")]
 mod endpoint_client;
@@ -18,6 +19,7 @@ use crate::{AccessToken, RefreshError, RefreshToken, TokenSet};
 
 #[cfg(feature = "cookies")]
 pub use self::cookie::{CookieGrant, Cookies, Csrf, InvalidCookies};
+pub(crate) use self::departure::{Departure, NeverLeft};
 pub use self::device::{DeviceAuthorization, DeviceError, DeviceLogin};
 #[cfg(feature = "endpoint-client")]
 pub use self::endpoint_client::{
@@ -108,29 +110,36 @@ pub trait TokenSource: Send + Sync + 'static {
 
 /// What the session holds when it asks its source for a refresh.
 #[derive(Clone, Debug)]
-pub struct Held(Option<TokenSet>);
+pub struct Held {
+    tokens: Option<TokenSet>,
+    departure: Departure,
+}
 
 impl Held {
     pub(crate) fn new(tokens: Option<TokenSet>) -> Self {
-        Self(tokens)
+        Self { tokens, departure: Departure::default() }
+    }
+
+    pub(crate) fn departure(&self) -> &Departure {
+        &self.departure
     }
 
     /// The refresh token to spend. Always there if [`TokenSource::spends_refresh_token`] says so.
     #[must_use]
     pub fn refresh_token(&self) -> Option<&RefreshToken> {
-        self.0.as_ref()?.refresh()
+        self.tokens.as_ref()?.refresh()
     }
 
     /// The newest access token, which has expired or will soon. `None` at a first start.
     #[must_use]
     pub fn access_token(&self) -> Option<&AccessToken> {
-        Some(self.0.as_ref()?.access())
+        Some(self.tokens.as_ref()?.access())
     }
 
     /// The scope that was granted, where it is known.
     #[must_use]
     pub fn scope(&self) -> Option<&str> {
-        self.0.as_ref()?.granted_scope()
+        self.tokens.as_ref()?.granted_scope()
     }
 }
 

@@ -11,7 +11,7 @@ use http::{Request, Response, StatusCode};
 use tokio::time::{Instant, sleep};
 use tower::{Service, ServiceExt};
 use tower_reauth::{
-    BoxError, ClientAuthentication, DeviceAuthorization, DeviceLogin, RefreshError,
+    Assertion, BoxError, ClientAuthentication, DeviceAuthorization, DeviceLogin, RefreshError,
     RefreshTokenGrant, Session,
     testing::{AuthorizationServer, Fault, ResponseBody},
 };
@@ -255,6 +255,63 @@ async fn the_request_names_the_client_and_what_is_asked_for() {
     assert!(poll.headers().contains_key("authorization"));
     assert_eq!(poll.parameters().collect::<Vec<_>>(), ["grant_type", "device_code"]);
     assert_eq!(server.metadata_requests(), 0);
+}
+
+/// A signer is the program's own code.
+#[tokio::test(start_paused = true)]
+async fn a_signer_that_panics_in_a_poll_is_told_once_and_the_login_goes_on() {
+    let server = AuthorizationServer::new();
+    let turn = Arc::new(Mutex::new(0));
+    let assertion = Assertion::from_fn({
+        let turn = turn.clone();
+        move |_| {
+            *turn.lock().unwrap() += 1;
+            let turn = *turn.lock().unwrap();
+            async move {
+                tokio::task::yield_now().await;
+                assert_ne!(turn, 2, "told to");
+                Ok("e30.e30.e30".to_owned())
+            }
+        }
+    });
+    let device = DeviceAuthorization::new(
+        &server.device_authorization_endpoint().to_string(),
+        &server.token_endpoint().to_string(),
+        ClientAuthentication::assertion("app", assertion),
+        server.clone(),
+    );
+    let mut login = device.unwrap().start().await.unwrap();
+    let error = login.tokens().await.unwrap_err();
+    assert!(!error.is_denied() && !error.is_expired());
+    assert!(refresh_error(&error).to_string().contains("panicked"));
+    assert!(server.approve_device(login.user_code()));
+    // Another poll, with another signature.
+    login.tokens().await.unwrap();
+    assert_eq!(*turn.lock().unwrap(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interval_of_years_is_not_believed_and_a_code_that_misleads_is_refused() {
+    let answering = |answer: &'static str| {
+        let service = tower::service_fn(move |_: Request<Body>| async move {
+            Ok::<_, BoxError>(Response::new(Body::from(answer)))
+        });
+        let (device, token) = ("https://as.example/device", "https://as.example/token");
+        DeviceAuthorization::new(device, token, "app", service).unwrap()
+    };
+    let patient = r#"{"device_code":"d","user_code":"u","verification_uri":"https://a/","expires_in":900,"interval":315360000}"#;
+    let mut login = answering(patient).start().await.unwrap();
+    let begin = Instant::now();
+    // The answer to the poll is none: it was asked all the same, and asked again.
+    let error = login.tokens().await.unwrap_err();
+    assert!(error.is_expired() && begin.elapsed() < Duration::from_secs(900), "{error:?}");
+
+    let wrong = r#"{"device_code":"d","user_code":"\u202eYRANAC","verification_uri":"https://a/"}"#;
+    let error = answering(wrong).start().await.unwrap_err();
+    let refresh = refresh_error(&error);
+    assert!(refresh.is_misconfigured());
+    let cause = refresh.source().unwrap().to_string();
+    assert!(cause.contains("user code") && !cause.contains("YRANAC"), "{cause}");
 }
 
 #[tokio::test(start_paused = true)]

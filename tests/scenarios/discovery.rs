@@ -200,6 +200,47 @@ async fn old_metadata_serves_while_no_newer_is_to_be_had() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn old_metadata_serves_for_a_day_and_no_longer() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    for (grace, serves, hours) in [
+        (None, true, 24),
+        (None, false, 25),
+        (Some(HOUR), true, 1),
+        (Some(HOUR), false, 2),
+        (Some(Duration::ZERO), false, 1),
+        (Some(Duration::MAX), true, 24 * 365),
+    ] {
+        let issuer = Issuer::default();
+        let grant = match grace {
+            Some(grace) => issuer.grant().metadata_grace(grace),
+            None => issuer.grant(),
+        };
+        let session = issuer.session(grant);
+        refresh(&session).await.unwrap();
+        for address in [OAUTH, OPENID] {
+            issuer.answer(address, || Err("no route".into()));
+        }
+        tokio::time::sleep(HOUR * hours).await;
+        issuer.asked();
+        // The second one comes right after a fetch in vain.
+        for _ in 0..2 {
+            let refreshed = refresh(&session).await;
+            assert_eq!(refreshed.is_ok(), serves, "{grace:?} {hours}");
+            if let Err(error) = refreshed {
+                assert!(!error.was_ambiguous() && !error.needs_login(), "{error:?}");
+            }
+        }
+        assert_eq!(issuer.asked().contains(&post("/token")), serves, "{grace:?} {hours}");
+
+        for address in [OAUTH, OPENID] {
+            issuer.recover(address);
+        }
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        refresh(&session).await.unwrap();
+    }
+}
+
 /// A request waits 10 s at most, and what it waits for is known already.
 #[tokio::test(start_paused = true)]
 async fn an_issuer_that_fell_silent_fails_no_request_while_its_old_metadata_serves() {

@@ -180,6 +180,51 @@ async fn a_private_authority_is_trusted_once_it_is_named() {
     assert_eq!(served.requests(), 1);
 }
 
+/// Read from the environment, which a process is given when it begins: the test is run once more, in
+/// another one.
+#[tokio::test]
+async fn the_platforms_authorities_are_trusted_where_the_program_says_so() {
+    const ADDRESS: &str = "TOKEN_ENDPOINT_OF_THE_TEST";
+    if let Ok(address) = std::env::var(ADDRESS) {
+        let said = match EndpointClient::builder().platform_authorities().build() {
+            Err(error) => error.to_string(),
+            Ok(client) => match refresh(client, &address).await {
+                Err(error) if cause(&error).is_certificate() => "a stranger".into(),
+                answer => format!("{answer:?}"),
+            },
+        };
+        println!("said: {said}");
+        return;
+    }
+    let authority = Authority::new();
+    let served = Served::new(authority.acceptor("localhost", None)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("authorities.pem");
+    let said = async |authorities: &str| {
+        std::fs::write(&file, authorities).unwrap();
+        let child = tokio::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--nocapture"])
+            .arg("endpoint_client::the_platforms_authorities_are_trusted_where_the_program_says_so")
+            .env(ADDRESS, &served.address)
+            .env("SSL_CERT_FILE", &file)
+            .env_remove("SSL_CERT_DIR")
+            .kill_on_drop(true)
+            .output();
+        let output = String::from_utf8(child.await.unwrap().stdout).unwrap();
+        let said = output.lines().find_map(|line| line.split_once("said: ")).expect(&output).1;
+        said.to_owned()
+    };
+
+    assert_eq!(said(&authority.pem()).await, "Ok(())");
+    assert_eq!(served.requests(), 1);
+    // Beside one that cannot be read.
+    let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    assert_eq!(said(&(broken.to_owned() + &authority.pem())).await, "Ok(())");
+    assert_eq!(said(&Authority::new().pem()).await, "a stranger");
+    assert_eq!(said("").await, "the platform's authorities cannot be read, or there are none");
+    assert_eq!(served.requests(), 2);
+}
+
 #[tokio::test]
 async fn a_certificate_of_another_host_is_not_trusted() {
     let authority = Authority::new();

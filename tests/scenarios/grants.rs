@@ -18,6 +18,7 @@ use tower_reauth::{
     testing::{AuthorizationServer, Fault},
 };
 
+use crate::faulty_store::FaultyStore;
 use crate::support::{Body, ORIGIN, World, get, send, send_all, settle, told};
 
 /// A secret that only the right encoding brings across.
@@ -225,6 +226,67 @@ async fn a_signer_whose_own_session_ended_ends_no_other() {
         assert!(!later.is_err_and(|error| error.needs_login()), "the refresh token is kept");
         assert_ne!(world.authorization.token_requests(), 0);
     }
+}
+
+/// A signer that never comes to an end, and one that does too late.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_was_not_signed_in_time_never_left() {
+    let world = World::new();
+    let stalls = Arc::new(AtomicBool::new(true));
+    let assertion = Assertion::from_fn({
+        let stalls = stalls.clone();
+        move |_| {
+            let stalls = stalls.load(SeqCst);
+            async move {
+                if stalls {
+                    std::future::pending::<()>().await;
+                }
+                Ok("e30.e30.e30".to_owned())
+            }
+        }
+    });
+    let signed = ClientAuthentication::assertion("app", assertion);
+    let endpoint = world.authorization.token_endpoint().to_string();
+    let grant = RefreshTokenGrant::new(&endpoint, signed, world.authorization.clone());
+    let store = FaultyStore::new();
+    let session = world
+        .builder_over(grant.unwrap())
+        .tokens(world.authorization.login().expires_in(Duration::ZERO))
+        .store(store.clone())
+        .patience(Duration::from_secs(60))
+        .build()
+        .unwrap();
+
+    let error = session.token().await.unwrap_err();
+
+    assert!(!error.was_ambiguous() && !error.needs_login() && !error.is_misconfigured());
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("not ready to be sent"), "{cause}");
+    assert_eq!(world.authorization.token_requests(), 0);
+    // Nobody who comes next has to take the refresh token for spent.
+    assert_eq!(store.record().unwrap().spent_since(), None);
+    stalls.store(false, SeqCst);
+    sleep(Duration::from_secs(2)).await;
+    let _ = session.token().await;
+    assert_ne!(world.authorization.token_requests(), 0);
+}
+
+/// What has left may be processed, however quiet it is since.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_left_and_is_not_answered_is_ambiguous() {
+    let world = World::new();
+    let hold = world.authorization.hold();
+    let store = FaultyStore::new();
+    let session = world
+        .builder()
+        .tokens(world.authorization.login().expires_in(Duration::ZERO))
+        .store(store.clone())
+        .patience(Duration::from_secs(60))
+        .build()
+        .unwrap();
+    assert!(session.token().await.unwrap_err().was_ambiguous());
+    assert!(store.record().unwrap().spent_since().is_some());
+    drop(hold);
 }
 
 /// A key service behind the same client.

@@ -3,10 +3,11 @@
 use super::{Flight, Landing, over, spend::Spent, unreadable};
 use crate::{
     AmbiguousPolicy, Expected, OutagePolicy, RefreshError, StoreError, Swap,
+    caught::caught,
     error::Kind,
     lifecycle::Outcome,
     session::{
-        calls::{bounded, caught, store},
+        calls::{bounded, store},
         events::Event,
         holding::Kept,
         look::{Found, look},

@@ -5,7 +5,7 @@ use std::{pin::pin, task::Poll, time::Duration};
 use super::Flight;
 use crate::{
     AmbiguousPolicy, Held, RefreshError, TokenSet, clock::Now, error::Kind,
-    session::shared::Shared, store::Lease,
+    session::shared::Shared, source::NeverLeft, store::Lease,
 };
 
 /// What came of sending the refresh token.
@@ -34,6 +34,7 @@ impl Flight {
             attempt += 1;
             let sent = shared.clock.now();
             let held = Held::new(tokens.cloned());
+            let departure = held.departure().clone();
             self.watch.attempt();
             let limit = settings.answer.min(settings.flight);
             // An answer is listened for as long as any, however late it was asked for: it may hold the
@@ -43,6 +44,7 @@ impl Flight {
             let error = match answer {
                 Some(Ok(tokens)) => return Spent { result: Ok((tokens, sent)), ambiguous },
                 Some(Err(error)) => error,
+                None if departure.is_ahead() => RefreshError::transient().with_source(NeverLeft),
                 None => RefreshError::new(Kind::Unanswered),
             };
             let spends = shared.source.spends_refresh_token();

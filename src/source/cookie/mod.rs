@@ -28,7 +28,7 @@ pub use self::{
     csrf::Csrf,
 };
 use super::{
-    Held, TokenSource,
+    Departure, Held, TokenSource,
     token_endpoint::{
         InvalidEndpoint, address::Address, answer::Answer, exchange::Exchange, outcome,
     },
@@ -378,6 +378,9 @@ where
         }
         *request.method_mut() = method;
         *request.uri_mut() = place.address.uri.clone();
+        if request.method() == Method::POST {
+            call.departure.leave();
+        }
         let response = ready.send(request).await?;
         // With the head, before the body that may be cut off: a cookie that was replaced is not sent again.
         call.receive(self, response.headers(), &place.url);
@@ -399,14 +402,19 @@ where
 struct Call<'a> {
     spent: &'a RefreshToken,
     jar: Jar,
+    departure: Departure,
 }
 
 impl<'a> Call<'a> {
-    fn new<S>(grant: &CookieGrant<S>, spent: &'a RefreshToken) -> Option<Self> {
+    fn new<S>(
+        grant: &CookieGrant<S>,
+        spent: &'a RefreshToken,
+        departure: Departure,
+    ) -> Option<Self> {
         let newest = grant.successor.of(spent);
         let jar = Jar::read(newest.expose_secret(), &grant.refresh.url)?;
         let csrf = grant.csrf.as_ref().map(|(csrf, _)| &*csrf.cookie);
-        jar.has_beside(csrf, &grant.refresh.url, now()).then_some(Self { spent, jar })
+        jar.has_beside(csrf, &grant.refresh.url, now()).then_some(Self { spent, jar, departure })
     }
 
     fn receive<S>(&mut self, grant: &CookieGrant<S>, headers: &HeaderMap, url: &Url) {
@@ -428,9 +436,11 @@ where
     B::Error: Into<BoxError>,
 {
     async fn refresh(&self, held: Held) -> Result<TokenSet, RefreshError> {
+        held.departure().prepare();
         let login_required = || RefreshError::new(Kind::LoginRequired);
         let spent = held.refresh_token().ok_or_else(login_required)?;
-        let mut call = Call::new(self, spent).ok_or_else(login_required)?;
+        let mut call =
+            Call::new(self, spent, held.departure().clone()).ok_or_else(login_required)?;
         let (answer, over) = self.post(&self.refresh, &mut call).await?;
         let tokens = answer::tokens(&answer, &self.places, over, now())?;
         let cookies = call.jar.text(now()).map_err(|flaw| outcome::unusable().with_source(flaw))?;
@@ -441,7 +451,7 @@ where
     async fn revoke(&self, tokens: TokenSet) -> Result<(), RefreshError> {
         let (Some(logout), Some(held)) = (&self.logout, tokens.refresh()) else { return Ok(()) };
         // Without cookies there is no session at the back end.
-        let Some(mut call) = Call::new(self, held) else { return Ok(()) };
+        let Some(mut call) = Call::new(self, held, Departure::default()) else { return Ok(()) };
         let (answer, _) = self.post(logout, &mut call).await?;
         self.successor.set(None);
         let over = answer.status.is_success()

@@ -16,10 +16,10 @@ use zeroize::Zeroizing;
 pub use self::{error::DeviceError, login::DeviceLogin};
 use self::{error::Kind, login::Poll, pace::Pace};
 use super::{
-    ClientAuthentication,
+    ClientAuthentication, Departure,
     token_endpoint::{Form, InvalidEndpoint, TokenEndpoint},
 };
-use crate::{BoxError, Clock, RefreshError, TokenSet, error::Kind as Failure};
+use crate::{BoxError, Clock, RefreshError, TokenSet, caught::caught, error::Kind as Failure};
 
 const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
@@ -194,7 +194,11 @@ where
             pace,
             begin: Box::new(move || -> Poll {
                 let polling = polling.clone();
-                Box::pin(async move { within(polling.poll()).await })
+                Box::pin(async move {
+                    // A signer may panic, and what panicked must not be polled again.
+                    let answer = caught(within(polling.poll())).await;
+                    answer.unwrap_or_else(|| Err(RefreshError::new(Failure::Panicked)))
+                })
             }),
             polling: None,
         })
@@ -219,8 +223,8 @@ where
         let at = self.endpoint.endpoints().await?;
         let form =
             Form::new().field("grant_type", DEVICE_CODE).field("device_code", &self.device_code);
-        let tokens =
-            self.endpoint.request_tokens(&at, form).await.map_err(|failed| failed.error)?;
+        let asked = self.endpoint.request_tokens(&at, form, &Departure::default()).await;
+        let tokens = asked.map_err(|failed| failed.error)?;
         // RFC 6749 §5.1: a scope that is left out is the one that was asked for.
         let asked = tokens.granted_scope().is_none() && !self.scope.is_empty();
         Ok(if asked { tokens.scope(&self.scope) } else { tokens })

@@ -67,8 +67,8 @@ use crate::{BoxError, RefreshError, TokenSet};
 /// OpenID Connect Discovery). The metadata is fetched with the first token request: from
 /// `/.well-known/oauth-authorization-server`, with the path of the issuer after it, or else from the
 /// issuer's own path with `/.well-known/openid-configuration` after that. It is kept for
-/// [an hour](Self::metadata_lifetime), used longer while no newer can be had within 3 s, and fetched
-/// again, at most every 10 s, when nobody is at the token endpoint: no connection, 404, 405 or 410. A request that
+/// [an hour](Self::metadata_lifetime), used [up to a day](Self::metadata_grace) longer while no newer can be
+/// had within 3 s, and fetched again, at most every 10 s, when nobody is at the token endpoint: no connection, 404, 405 or 410. A request that
 /// failed so is then sent to where the endpoint is now.
 ///
 /// A document counts only if its `issuer` is the same, character by character. Its endpoints must be
@@ -218,6 +218,17 @@ impl<S, K: Kind> Grant<S, K> {
         self
     }
 
+    /// How much longer than its [lifetime](Self::metadata_lifetime) a discovered issuer's metadata serves
+    /// while no newer can be had. After that a refresh fails, as it does where none was ever had: what the
+    /// metadata names may belong to somebody else by then.
+    ///
+    /// Default: 24 h. `Duration::MAX` sets no bound.
+    #[must_use]
+    pub fn metadata_grace(mut self, grace: Duration) -> Self {
+        self.endpoint.set_metadata_grace(grace);
+        self
+    }
+
     /// Where tokens are revoked (RFC 7009): the refresh token, or the access token of a set without
     /// one. The same service reaches it.
     ///
@@ -243,6 +254,7 @@ where
     K: Kind,
 {
     async fn refresh(&self, held: Held) -> Result<TokenSet, RefreshError> {
+        held.departure().prepare();
         let at = self.endpoint.endpoints().await?;
         match self.attempt(&at, &held).await {
             Err(Failed { gone: true, error }) => match self.endpoint.moved(&at).await {
@@ -291,7 +303,7 @@ where
         // Last, because the first of a name counts.
         let others = self.parameters.iter().filter(|(name, _)| name != "scope");
         let form = others.fold(form, |form, (name, value)| form.field(name, value));
-        let tokens = self.endpoint.request_tokens(at, form).await?;
+        let tokens = self.endpoint.request_tokens(at, form, held.departure()).await?;
         Ok(if K::SPENDS_REFRESH_TOKEN { tokens } else { tokens.without_refresh_token() })
     }
 }

@@ -29,12 +29,12 @@ pub(crate) use self::form::Form;
 use self::{
     address::Address,
     answer::Answer,
-    discovery::{Discovery, NotListed},
+    discovery::{Discovery, NotListed, Terms},
     exchange::Exchange,
     outcome::Expected,
 };
 pub(crate) use self::{device::DeviceCodes, discovery::Endpoints};
-use super::{ClientAuthentication, assertion::Audience};
+use super::{ClientAuthentication, Departure, assertion::Audience};
 use crate::{BoxError, Clock, RefreshError, TokenSet, error::Kind};
 
 /// The endpoints of one authorization server, the client that asks them, and the service that reaches
@@ -113,16 +113,24 @@ impl<S> TokenEndpoint<S> {
 
     /// How long metadata is taken for true.
     pub(crate) fn set_metadata_lifetime(&mut self, lifetime: Duration) {
-        if let Whereabouts::Discovered(discovery) = &mut self.whereabouts {
-            *discovery = Arc::new(discovery.afresh(self.client.is_mtls(), Some(lifetime)));
-        }
+        self.discover_afresh(|terms| Terms { lifetime, ..terms });
+    }
+
+    /// How much longer it serves while no newer can be had.
+    pub(crate) fn set_metadata_grace(&mut self, grace: Duration) {
+        self.discover_afresh(|terms| Terms { grace, ..terms });
     }
 
     pub(crate) fn set_client(&mut self, client: ClientAuthentication) {
-        if let Whereabouts::Discovered(discovery) = &mut self.whereabouts {
-            *discovery = Arc::new(discovery.afresh(client.is_mtls(), None));
-        }
         self.client = client;
+        self.discover_afresh(|terms| terms);
+    }
+
+    fn discover_afresh(&mut self, terms: impl FnOnce(Terms) -> Terms) {
+        if let Whereabouts::Discovered(discovery) = &mut self.whereabouts {
+            let terms = terms(discovery.terms());
+            *discovery = Arc::new(discovery.afresh(self.client.is_mtls(), terms));
+        }
     }
 
     pub(crate) fn set_issuer(&mut self, issuer: String) {
@@ -201,8 +209,10 @@ where
         &self,
         at: &Endpoints,
         form: Form<'_>,
+        departure: &Departure,
     ) -> Result<TokenSet, Failed> {
-        let answer = match self.post(&at.token, &self.audience(Some(at)), form).await {
+        let audience = self.audience(Some(at));
+        let answer = match self.post(&at.token, &audience, form, departure).await {
             Ok(answer) => answer,
             Err(error) => return Err(Failed { gone: error.kind() == Kind::Transient, error }),
         };
@@ -235,7 +245,8 @@ where
             Some(Err(flaw)) => return Err(RefreshError::misconfigured().with_source(*flaw)),
             None => return Err(RefreshError::misconfigured().with_source(device::NoEndpoint)),
         };
-        let answer = self.post(address, &self.audience(Some(&at)), form).await?;
+        let answer =
+            self.post(address, &self.audience(Some(&at)), form, &Departure::default()).await?;
         device::codes(&answer, self.plain, Clock::system().now().wall)
     }
 
@@ -264,6 +275,7 @@ where
         address: &Address,
         audience: &Audience,
         form: Form<'_>,
+        departure: &Departure,
     ) -> Result<Answer, RefreshError> {
         // Before the service is ready: a signer may wait for that very service, and a permit that is held
         // meanwhile is one that nobody can use.
@@ -282,6 +294,7 @@ where
         if let Some(authorization) = shown.authorization {
             headers.insert(AUTHORIZATION, authorization);
         }
+        departure.leave();
         Ok(Answer::read(ready.send(request).await?).await)
     }
 }

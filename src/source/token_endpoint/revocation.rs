@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tower::Service;
 
 use super::{Form, TokenEndpoint, address::Address, outcome};
-use crate::{Audience, BoxError, Clock, RefreshError, TokenSet, error::Kind};
+use crate::{Audience, BoxError, Clock, RefreshError, TokenSet, error::Kind, source::Departure};
 
 /// How long the waits between attempts may be in all. A session allows a revocation 10 s.
 const WAIT: Duration = Duration::from_secs(8);
@@ -71,7 +71,7 @@ where
         let (mut left, mut step) = (WAIT, FIRST);
         loop {
             let form = Form::new().field("token", token).field("token_type_hint", hint);
-            let revoked = match self.post(address, audience, form).await {
+            let revoked = match self.post(address, audience, form, &Departure::default()).await {
                 Ok(answer) => outcome::revocation(&answer, Clock::system().now().wall),
                 Err(error) => Err(error),
             };

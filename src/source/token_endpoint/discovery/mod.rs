@@ -38,6 +38,9 @@ use crate::{
 /// How long metadata is taken for true.
 const LIFETIME: Duration = Duration::from_secs(60 * 60);
 
+/// How much longer it serves while no newer can be had.
+const GRACE: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How soon it may be fetched again when it seems not to hold, or could not be fetched.
 const AGAIN: Duration = Duration::from_secs(10);
 
@@ -47,8 +50,17 @@ pub(super) struct Discovery {
     plain: bool,
     /// Whether the client has a certificate to show.
     mtls: bool,
-    lifetime: Duration,
+    terms: Terms,
     cache: Mutex<Cache>,
+}
+
+/// How long metadata is used.
+#[derive(Clone, Copy)]
+pub(super) struct Terms {
+    /// As long it is taken for true.
+    pub(super) lifetime: Duration,
+    /// So much longer it serves while no newer can be had.
+    pub(super) grace: Duration,
 }
 
 #[derive(Default)]
@@ -72,19 +84,18 @@ type Fetching = Pin<Box<dyn Future<Output = Fetched> + Send>>;
 impl Discovery {
     pub(super) fn new(issuer: &str, plain: bool, mtls: bool) -> Result<Self, InvalidEndpoint> {
         let issuer = Issuer::parse(issuer, plain)?;
-        Ok(Self { issuer, plain, mtls, lifetime: LIFETIME, cache: Mutex::default() })
+        let terms = Terms { lifetime: LIFETIME, grace: GRACE };
+        Ok(Self { issuer, plain, mtls, terms, cache: Mutex::default() })
+    }
+
+    pub(super) fn terms(&self) -> Terms {
+        self.terms
     }
 
     /// The same with nothing known yet.
-    pub(super) fn afresh(&self, mtls: bool, lifetime: Option<Duration>) -> Self {
-        let lifetime = lifetime.unwrap_or(self.lifetime);
-        Self {
-            issuer: self.issuer.clone(),
-            plain: self.plain,
-            mtls,
-            lifetime,
-            cache: Mutex::default(),
-        }
+    pub(super) fn afresh(&self, mtls: bool, terms: Terms) -> Self {
+        let (issuer, plain) = (self.issuer.clone(), self.plain);
+        Self { issuer, plain, mtls, terms, cache: Mutex::default() }
     }
 
     /// Scheme, host and port of the issuer.
@@ -95,14 +106,16 @@ impl Discovery {
     /// What is known without a fetch: while it is young, or while the issuer was just asked in vain.
     fn known(&self, now: Instant) -> Option<Arc<Endpoints>> {
         let cache = lock(&self.cache);
-        let known = cache.known.as_ref()?;
-        let young = now.saturating_duration_since(known.since) < self.lifetime;
-        (young || cache.tried_lately(now)).then(|| known.endpoints.clone())
+        let age = cache.age(now)?;
+        let serves = age < self.terms.lifetime || cache.tried_lately(now) && self.terms.allow(age);
+        cache.known.as_ref().filter(|_| serves).map(|known| known.endpoints.clone())
     }
 
-    /// What was known before, however old.
-    fn stale(&self) -> Option<Arc<Endpoints>> {
-        lock(&self.cache).known.as_ref().map(|known| known.endpoints.clone())
+    /// What was known before, as long as it may serve at all.
+    fn stale(&self, now: Instant) -> Option<Arc<Endpoints>> {
+        let cache = lock(&self.cache);
+        let serves = self.terms.allow(cache.age(now)?);
+        cache.known.as_ref().filter(|_| serves).map(|known| known.endpoints.clone())
     }
 
     fn learn(&self, fetched: &Fetched) {
@@ -122,7 +135,17 @@ impl Drop for Tried<'_> {
     }
 }
 
+impl Terms {
+    fn allow(self, age: Duration) -> bool {
+        age < self.lifetime.saturating_add(self.grace)
+    }
+}
+
 impl Cache {
+    fn age(&self, now: Instant) -> Option<Duration> {
+        Some(now.saturating_duration_since(self.known.as_ref()?.since))
+    }
+
     fn tried_lately(&self, now: Instant) -> bool {
         self.tried.is_some_and(|tried| now.saturating_duration_since(tried) < AGAIN)
     }
@@ -133,7 +156,7 @@ impl Discovery {
     ///
     /// # Errors
     ///
-    /// Nothing was ever known, and nothing could be fetched: transient, or misconfigured. Nothing was
+    /// Nothing is known that may still serve, and nothing could be fetched: transient, or misconfigured. Nothing was
     /// spent.
     pub(super) async fn endpoints<S, B>(self: &Arc<Self>, service: &S) -> Fetched
     where
@@ -143,10 +166,11 @@ impl Discovery {
         B: Body + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        if let Some(known) = self.known(Clock::system().now().mono) {
+        let now = Clock::system().now().mono;
+        if let Some(known) = self.known(now) {
             return Ok(known);
         }
-        let Some(stale) = self.stale() else {
+        let Some(stale) = self.stale(now) else {
             return self.fetch(service, LIMIT).await;
         };
         Ok(self.fetch(service, LIMIT_OF_NEWER).await.unwrap_or(stale))
@@ -167,10 +191,11 @@ impl Discovery {
     {
         let elsewhere = |now: &Arc<Endpoints>| now.token.uri != before.token.uri;
         // Another session may have noticed first.
-        if let Some(learnt) = self.stale().filter(elsewhere) {
+        let now = Clock::system().now().mono;
+        if let Some(learnt) = self.stale(now).filter(elsewhere) {
             return Some(learnt);
         }
-        if lock(&self.cache).tried_lately(Clock::system().now().mono) {
+        if lock(&self.cache).tried_lately(now) {
             return None;
         }
         self.fetch(service, LIMIT).await.ok().filter(elsewhere)
