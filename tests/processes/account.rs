@@ -63,6 +63,13 @@ impl Account {
         doubled.map(|(token, arrivals)| Doubled { token, arrivals }).collect()
     }
 
+    /// Where in the server's log this token is.
+    #[cfg(feature = "redis")]
+    pub(crate) fn places(&self, token: &str) -> Vec<usize> {
+        let arrivals = self.arrivals.iter().enumerate();
+        arrivals.filter(|(_, it)| it.token == token).map(|(place, _)| place).collect()
+    }
+
     /// The workers' side: how often a token was marked by one and found marked by the next.
     pub(crate) fn found(&self) -> HashMap<&str, usize> {
         let mut found = HashMap::<&str, usize>::new();
@@ -134,7 +141,7 @@ impl Account {
 }
 
 /// The token that a process had sent when it said its last word, with no answer saved.
-fn spending(life: &Life) -> Option<&str> {
+pub(crate) fn spending(life: &Life) -> Option<&str> {
     let mut marked = None;
     let mut sent = None;
     for report in &life.reports {
@@ -149,7 +156,7 @@ fn spending(life: &Life) -> Option<&str> {
 }
 
 /// The token that a process had marked, or was about to, and had not saved the successor of.
-fn marking(life: &Life) -> Option<&str> {
+pub(crate) fn marking(life: &Life) -> Option<&str> {
     let mut marked = None;
     for report in &life.reports {
         match report {

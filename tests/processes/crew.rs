@@ -14,7 +14,11 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{report::Report, worker::Task};
+use crate::{
+    account::{marking, spending},
+    report::Report,
+    worker::Task,
+};
 
 /// How long a worker that should say or do something is waited for.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -34,6 +38,16 @@ pub(crate) struct Life {
     pub(crate) id: String,
     pub(crate) reports: Vec<Report>,
     pub(crate) death: Option<Death>,
+    pub(crate) stops: Vec<Stop>,
+}
+
+/// Where a process was when it was stopped, as far as it had said so by then.
+#[derive(Clone, Debug)]
+pub(crate) struct Stop {
+    /// The refresh token that it had sent and had not saved the answer to.
+    pub(crate) sent: Option<String>,
+    /// The one that it had marked, or was about to.
+    pub(crate) marked: Option<String>,
 }
 
 /// All processes that there were, in the order in which they were started.
@@ -80,6 +94,30 @@ impl Crew {
         self.lives()[dead.number].death = Some(death);
         dead.child.kill().await.unwrap();
         dead.listener.await.unwrap();
+    }
+
+    /// Let it stand still, whatever it is doing.
+    pub(crate) async fn stop(&self, place: usize) {
+        self.signal(place, "STOP").await;
+    }
+
+    /// Let it go on, and note where it had been.
+    pub(crate) async fn resume(&self, place: usize) {
+        // Whatever it had said before it stopped has been heard for long.
+        {
+            let mut lives = self.lives();
+            let life = &mut lives[self.workers[place].number];
+            let [sent, marked] = [spending(life), marking(life)].map(|it| it.map(str::to_owned));
+            life.stops.push(Stop { sent, marked });
+        }
+        self.signal(place, "CONT").await;
+    }
+
+    async fn signal(&self, place: usize, signal: &str) {
+        let id = self.workers[place].child.id().expect("it was not waited for");
+        let script = format!("kill -{signal} {id}");
+        let status = Command::new("sh").args(["-c", &script]).status().await.unwrap();
+        assert!(status.success());
     }
 
     /// The place of a worker that just said that it is sending a token request.

@@ -3,6 +3,7 @@
 //! | what | shows |
 //! |---|---|
 //! | [`file`] | eight processes share one `FileStore` and one rotating session, and are killed ten times a second |
+//! | [`fleet`] | the same over `RedisStore`; processes that stand still past their lease; a Redis that comes back empty; many sessions |
 //! | [`crashes`] | a process is killed while it saves, two hundred times |
 //!
 //! This program is its own [`worker`]: it starts itself for every process that a scenario needs. What a worker does
@@ -23,8 +24,14 @@ mod crashes;
 mod crew;
 #[cfg(reauth_processes)]
 mod file;
+#[cfg(all(reauth_processes, feature = "redis"))]
+mod fleet;
+#[cfg(all(reauth_processes, feature = "redis"))]
+mod redis;
 #[cfg(reauth_processes)]
 mod report;
+#[cfg(reauth_processes)]
+mod stage;
 #[cfg(reauth_processes)]
 mod watched;
 #[cfg(reauth_processes)]
@@ -52,7 +59,13 @@ type Scenario = (&'static str, fn());
 
 #[cfg(reauth_processes)]
 fn scenarios(wanted: &[String]) -> std::process::ExitCode {
-    let all = [crashes::SCENARIOS, file::SCENARIOS].concat();
+    let all = [
+        crashes::SCENARIOS,
+        file::SCENARIOS,
+        #[cfg(feature = "redis")]
+        fleet::SCENARIOS,
+    ]
+    .concat();
     let (mut passed, mut failed) = (0, 0);
     for (name, scenario) in all {
         if !wanted.is_empty() && !wanted.iter().any(|part| name.contains(part.as_str())) {
@@ -72,4 +85,10 @@ fn scenarios(wanted: &[String]) -> std::process::ExitCode {
     } else {
         std::process::ExitCode::FAILURE
     }
+}
+
+#[cfg(reauth_processes)]
+fn block_on<T>(scenario: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(scenario)
 }

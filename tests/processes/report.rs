@@ -15,6 +15,8 @@ pub(crate) enum Report {
     Sending,
     /// This refresh token is saved now.
     Saved(String, Window),
+    /// This refresh token was not saved, since the record had moved on.
+    Late(String),
     /// The session was buried.
     Buried,
     /// A request was answered 200.
@@ -50,6 +52,7 @@ impl fmt::Display for Report {
             Self::Saved(token, Window { whole, save }) => {
                 write!(f, "saved {token} {} {}", whole.as_micros(), save.as_micros())
             }
+            Self::Late(token) => write!(f, "late {token}"),
             Self::Buried => f.write_str("buried"),
             Self::Served => f.write_str("served"),
             Self::NeedsLogin => f.write_str("needs-login"),
@@ -76,6 +79,7 @@ impl FromStr for Report {
                     Window { whole: whole.map_err(|_| line)?, save: save.map_err(|_| line)? };
                 Self::Saved(token.into(), window)
             }
+            "late" => Self::Late(rest.into()),
             "buried" => Self::Buried,
             "served" => Self::Served,
             "needs-login" => Self::NeedsLogin,

@@ -75,13 +75,15 @@ impl<S: TokenStore> TokenStore for Watched<S> {
             return self.inner.compare_and_store(expected, record).await;
         }
         let swap = self.inner.compare_and_store(expected, record).await;
-        let exchange = self.exchange.0.lock().unwrap().take();
-        match (&swap, exchange) {
+        let mut exchange = self.exchange.0.lock().unwrap();
+        match (&swap, *exchange) {
             (Ok(Swap::Done(_)), Some((sent, answered))) => {
                 let window = Window { whole: sent.elapsed(), save: answered.elapsed() };
                 Report::Saved(name, window).say();
+                *exchange = None;
             }
-            (Ok(_), _) => {}
+            (Ok(Swap::Moved), Some(_)) => Report::Late(name).say(),
+            (Ok(_), None) => {}
             (Err(error), _) => Report::Failed(format!("save: {error:?}")).say(),
         }
         swap

@@ -6,10 +6,10 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
 use http_body_util::Full;
 use tokio::sync::Notify;
-use tower::{Service, ServiceBuilder, ServiceExt};
+use tower::{Service, ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
 use tower_reauth::{
-    AuthLayer, BoxError, EndpointClient, FileStore, RefreshError, RefreshLayer, RefreshTokenGrant,
-    ReplayBody, Session, TokenStore, map_body,
+    AuthLayer, BoxError, EndpointBody, EndpointClient, FileStore, RefreshError, RefreshLayer,
+    RefreshTokenGrant, ReplayBody, Session, TokenStore, map_body,
 };
 
 use crate::{
@@ -30,6 +30,13 @@ const PAUSE: Duration = Duration::from_millis(20);
 #[derive(Clone, Debug)]
 pub(crate) enum Place {
     File(PathBuf),
+    /// So many of them, over one connection.
+    #[cfg(feature = "redis")]
+    Redis {
+        url: String,
+        lease: Duration,
+        sessions: usize,
+    },
 }
 
 /// What a worker is told, as arguments.
@@ -46,6 +53,10 @@ impl Task {
     pub(crate) fn arguments(&self, id: &str) -> [String; 6] {
         let (kind, place) = match &self.place {
             Place::File(path) => ("file", path.to_str().expect("a path of this test").to_owned()),
+            #[cfg(feature = "redis")]
+            Place::Redis { url, lease, sessions } => {
+                ("redis", format!("{} {sessions} {url}", lease.as_millis()))
+            }
         };
         let [id, kind, authorization, api] =
             [id, kind, &self.authorization, &self.api].map(str::to_owned);
@@ -66,18 +77,61 @@ pub(crate) fn run(arguments: &[String]) {
     let [id, kind, place, authorization, api] = arguments else { panic!("not the arguments") };
     let place = match kind.as_str() {
         "file" => Place::File(place.into()),
+        #[cfg(feature = "redis")]
+        "redis" => {
+            let parts: Vec<_> = place.splitn(3, ' ').collect();
+            let [lease, sessions, url] = parts[..] else { panic!("not the arguments") };
+            let lease = Duration::from_millis(lease.parse().unwrap());
+            Place::Redis { url: url.into(), lease, sessions: sessions.parse().unwrap() }
+        }
         _ => panic!("no such place: {kind}"),
     };
     let task = Task { place, authorization: authorization.clone(), api: api.clone() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         match &task.place {
-            Place::File(path) => work(id, &task, FileStore::open(path).unwrap()).await,
+            Place::File(path) => work(id, &task, vec![FileStore::open(path).unwrap()]).await,
+            #[cfg(feature = "redis")]
+            Place::Redis { url, lease, sessions } => {
+                let first = crate::redis::store(url, *lease, 0);
+                let stores = (0..*sessions).map(|number| first.session(&number.to_string()));
+                work(id, &task, stores.collect()).await;
+            }
         }
     });
 }
 
-async fn work(id: &str, task: &Task, store: impl TokenStore) {
+/// One of many sessions has less to do.
+async fn work<S: TokenStore>(id: &str, task: &Task, stores: Vec<S>) {
+    let (lanes, pause) = if stores.len() == 1 { (LANES, PAUSE) } else { (1, 50 * PAUSE) };
+    let end = end_of_input();
+    let (mut sessions, mut tasks) = (Vec::new(), Vec::new());
+    for store in stores {
+        let (session, stack) = open(id, task, store);
+        sessions.push(session);
+        for _ in 0..lanes {
+            let (stack, api) = (stack.clone(), task.api.clone());
+            tasks.push(tokio::spawn(async move {
+                loop {
+                    report(request(stack.clone(), &api).await);
+                    tokio::time::sleep(pause).await;
+                }
+            }));
+        }
+    }
+    end.notified().await;
+    tasks.iter().for_each(tokio::task::JoinHandle::abort);
+    for session in sessions {
+        if let Err(unsaved) = session.close().await {
+            Report::Failed(format!("close: {unsaved:?}")).say();
+        }
+    }
+}
+
+type Stack = BoxCloneSyncService<Request<Full<Bytes>>, Response<EndpointBody>, BoxError>;
+
+/// A session of this process, and the client over it.
+fn open(id: &str, task: &Task, store: impl TokenStore) -> (Session, Stack) {
     let exchange = Exchange::default();
     let stamp = HeaderValue::from_str(id).unwrap();
     let stamped = {
@@ -106,23 +160,7 @@ async fn work(id: &str, task: &Task, store: impl TokenStore) {
         .layer(AuthLayer::new(session.clone()))
         .layer(map_body(|_: ReplayBody<Full<Bytes>>| Full::<Bytes>::default()))
         .service(client());
-    let end = end_of_input();
-    let lanes: Vec<_> = (0..LANES)
-        .map(|_| {
-            let (stack, api) = (stack.clone(), task.api.clone());
-            tokio::spawn(async move {
-                loop {
-                    report(request(stack.clone(), &api).await);
-                    tokio::time::sleep(PAUSE).await;
-                }
-            })
-        })
-        .collect();
-    end.notified().await;
-    lanes.iter().for_each(tokio::task::JoinHandle::abort);
-    if let Err(unsaved) = session.close().await {
-        Report::Failed(format!("close: {unsaved:?}")).say();
-    }
+    (session, BoxCloneSyncService::new(stack))
 }
 
 async fn request<S, B>(stack: S, api: &str) -> Result<Response<B>, BoxError>
