@@ -149,6 +149,12 @@ impl Crew {
         }
     }
 
+    /// How often this was said so far.
+    pub(crate) fn count(&self, wanted: &Report) -> usize {
+        let lives = self.lives();
+        lives.iter().flat_map(|life| &life.reports).filter(|report| *report == wanted).count()
+    }
+
     /// Let everybody finish, and tell what each of all the processes did.
     pub(crate) async fn dismiss(self) -> Vec<Life> {
         for Worker { mut child, input, listener, number } in self.workers {

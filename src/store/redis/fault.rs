@@ -20,6 +20,7 @@ pub(super) enum Fault {
     Elsewhere,
     OtherType,
     Refused,
+    Contended,
 }
 
 impl From<RedisError> for Fault {
@@ -74,6 +75,7 @@ impl fmt::Display for Fault {
             Self::Elsewhere => "another node of the Redis cluster has this session",
             Self::OtherType => "a key of the session holds no string in Redis",
             Self::Refused => "Redis refused the command",
+            Self::Contended => "others write the record all the time",
         })
     }
 }

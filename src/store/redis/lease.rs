@@ -98,7 +98,7 @@ impl Lessee {
         while !tell.is_closed() {
             let asked = Clock::system().now();
             let question = scripts::grant(&self.names, owner, self.duration, self.life);
-            let answer = self.link.ask(&question, asked.later(self.limit)).await;
+            let answer = self.link.ask(&question, self.limit).await;
             let left = match answer.and_then(scripts::asked) {
                 Ok(Asked::Granted(number)) => return Some(Ok((number, asked))),
                 Ok(Asked::Held(left)) => left,
@@ -129,7 +129,7 @@ impl Lessee {
             let asked = Clock::system().now();
             let question = scripts::renew(&self.names, owner, number, self.duration, self.life);
             let limit = self.limit.min(self.duration / 3);
-            match self.link.ask(&question, asked.later(limit)).await {
+            match self.link.ask(&question, limit).await {
                 Ok(answer) if scripts::renewed(&answer) => term.prolong(self.end(asked)),
                 Ok(_) => {
                     // Somebody else was granted it.
@@ -144,9 +144,8 @@ impl Lessee {
     }
 
     async fn release(&self, owner: &str) {
-        let until = Clock::system().now().later(self.limit);
         // If that fails it lapses.
-        let _ = self.link.ask(&scripts::release(&self.names, owner), until).await;
+        let _ = self.link.ask(&scripts::release(&self.names, owner), self.limit).await;
     }
 
     /// A fifth is kept back, for clocks that differ and for the way to the token endpoint.

@@ -1,17 +1,14 @@
 //! The one connection to Redis, made when it is needed and again when it failed.
 
-use std::{sync::Arc, time::Instant};
+use std::{sync::Arc, time::Duration};
 
 use ::redis::{
     AsyncConnectionConfig, Client, Cmd, ScriptInvocation, Value, aio::MultiplexedConnection,
 };
-use tokio::{runtime::Handle, sync::OnceCell, time::timeout_at};
+use tokio::{runtime::Handle, sync::OnceCell, time::timeout};
 
 use super::fault::Fault;
-use crate::{
-    Clock,
-    sync::{Mutex, lock},
-};
+use crate::sync::{Mutex, lock};
 
 type Connection = Arc<OnceCell<MultiplexedConnection>>;
 
@@ -36,27 +33,27 @@ impl Link {
         &self.client
     }
 
-    /// Ask, and wait for the answer until `until`.
+    /// Ask, and wait so long for the answer.
     pub(super) async fn ask(
         &self,
         question: &Question<'_>,
-        until: Instant,
+        mut limit: Duration,
     ) -> Result<Value, Fault> {
         if Handle::try_current().is_err() {
             return Err(Fault::NoRuntime);
         }
         let mut connection = lock(&self.current).clone();
         if connection.initialized() {
-            // It may have died unnoticed, so there must be time for another one.
-            let now = Clock::system().now().mono;
-            let half = now + until.saturating_duration_since(now) / 2;
-            match over(&self.client, &connection, question, half).await {
+            // It may have died unnoticed, so there must be time for another one. A process that was stopped
+            // meanwhile has that time yet.
+            match over(&self.client, &connection, question, limit / 2).await {
                 Err(fault) if fault != Fault::OtherType => self.leave(&connection),
                 answer => return answer,
             }
             connection = lock(&self.current).clone();
+            limit /= 2;
         }
-        let answer = over(&self.client, &connection, question, until).await;
+        let answer = over(&self.client, &connection, question, limit).await;
         if answer.is_err() {
             self.leave(&connection);
         }
@@ -76,7 +73,7 @@ async fn over(
     client: &Client,
     connection: &OnceCell<MultiplexedConnection>,
     question: &Question<'_>,
-    until: Instant,
+    limit: Duration,
 ) -> Result<Value, Fault> {
     let asked = async {
         // Of many that find none, one connects.
@@ -86,7 +83,7 @@ async fn over(
             Question::Script(script) => script.invoke_async(&mut connection).await,
         }
     };
-    match timeout_at(until.into(), asked).await {
+    match timeout(limit, asked).await {
         Ok(answer) => Ok(answer?),
         Err(_) => Err(Fault::Unanswered),
     }

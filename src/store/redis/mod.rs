@@ -7,16 +7,12 @@ mod listen;
 mod names;
 mod scripts;
 
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use self::{
     fault::Fault,
     lease::{Lessee, Number},
-    link::Link,
+    link::{Link, Question},
     listen::Ears,
     names::Names,
     scripts::Written,
@@ -25,7 +21,6 @@ use super::{
     Entry, Expected, Lease, Record, StoreError, Stored, Swap, TokenStore, Version,
     document::Document,
 };
-use crate::Clock;
 
 /// Keeps the record on Redis, so that one refresh serves a whole fleet.
 ///
@@ -71,8 +66,9 @@ use crate::Clock;
 ///
 /// # When Redis fails
 ///
-/// A call ends within [`time_limit`](Self::time_limit), by [`StoreError::unavailable`] if Redis cannot be
-/// reached, is too slow, or refuses; the next call makes a new connection. Nobody is logged out by that. A
+/// Each question is answered within [`time_limit`](Self::time_limit), or the call ends by
+/// [`StoreError::unavailable`], as it does if Redis cannot be reached, or refuses; the next call makes a new
+/// connection. Nobody is logged out by that. A
 /// Redis that comes back empty has lost the record, and did not end the session: whoever has the tokens
 /// writes them again. One that fails over to a replica may have lost the newest writes and a lease with
 /// them: two processes may then spend one refresh token, as if one had been killed.
@@ -110,6 +106,9 @@ struct Settings {
 /// The shortest lease: a third of it must be enough to renew it.
 const SHORTEST_LEASE: Duration = Duration::from_millis(100);
 
+/// How often a swap that expects whatever is there is tried again because somebody came in between.
+const ROUNDS: usize = 32;
+
 /// The shortest pause between two questions for a lease that somebody else holds.
 const SHORTEST_POLL: Duration = Duration::from_millis(10);
 
@@ -140,7 +139,7 @@ impl RedisStore {
             record: None,
             tombstone: None,
             poll: Duration::from_millis(500),
-            limit: Duration::from_secs(3),
+            limit: Duration::from_secs(2),
         };
         let names = Names::new(&settings.prefix, session);
         Self {
@@ -212,10 +211,11 @@ impl RedisStore {
         self
     }
 
-    /// How long one call may take, connecting included. Waiting for a lease is not counted. Let it be
-    /// shorter than the session's own [`store_timeout`](crate::SessionBuilder::store_timeout).
+    /// How long Redis may take to answer one question, connecting included. A load is one, a swap is two, and
+    /// whoever waits for a lease asks now and then. Let it be less than half of the session's own
+    /// [`store_timeout`](crate::SessionBuilder::store_timeout).
     ///
-    /// Default: 3 s.
+    /// Default: 2 s.
     #[must_use]
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.settings.limit = limit;
@@ -228,12 +228,11 @@ impl RedisStore {
         self
     }
 
-    fn until(&self) -> Instant {
-        Clock::system().now().later(self.settings.limit)
+    async fn ask(&self, question: &Question<'_>) -> Result<::redis::Value, Fault> {
+        self.link.ask(question, self.settings.limit).await
     }
 
     async fn swap(&self, expected: Expected, entry: Entry) -> Result<Swap, StoreError> {
-        let until = self.until();
         let (life, number) = match &entry {
             // A mark is what the holder of a lease writes, and nobody else.
             Entry::Live(record) if record.spent_since().is_some() => {
@@ -244,10 +243,9 @@ impl RedisStore {
         };
         let version = Version::new(fastrand::u64(..));
         let stored = Stored { entry, version };
-        let answer = self.link.ask(&scripts::read(&self.names), until).await?;
+        let answer = self.ask(&scripts::read(&self.names)).await?;
         let mut there = scripts::text(answer)?;
-        // Whoever comes in between has made progress, and time is limited.
-        loop {
+        for _ in 0..ROUNDS {
             let document = there.as_deref().map(|text| Document::read(text)).transpose()?;
             if !expected.admits(document.as_ref().map(|document| document.stored.version)) {
                 return Ok(Swap::Moved);
@@ -258,18 +256,19 @@ impl RedisStore {
             };
             let read = there.as_ref().map(|text| text.as_slice());
             let question = scripts::store(&self.names, read, &new.text(), number, life);
-            match scripts::written(self.link.ask(&question, until).await?)? {
+            match scripts::written(self.ask(&question).await?)? {
                 Written::Done => return Ok(Swap::Done(version)),
                 Written::Fenced => return Ok(Swap::Moved),
                 Written::Other(other) => there = other,
             }
         }
+        Err(Fault::Contended.into())
     }
 }
 
 impl TokenStore for RedisStore {
     async fn load(&self) -> Result<Option<Stored>, StoreError> {
-        let answer = self.link.ask(&scripts::read(&self.names), self.until()).await?;
+        let answer = self.ask(&scripts::read(&self.names)).await?;
         let Some(text) = scripts::text(answer)? else { return Ok(None) };
         Ok(Some(Document::read(&text)?.stored))
     }
