@@ -323,6 +323,10 @@ impl Session {
             let _ = Shared::within(limit, self.landed()).await;
         }
         let paid = owed::pay_once(shared).await;
+        if !shared.is_serving() {
+            // The program may end right after this, and nobody should have to wait for its lease then.
+            let _ = calls::bounded(shared.settings.store, shared.store.settle()).await;
+        }
         let now = shared.clock.now();
         let (owed, kept) =
             shared.gate.ask(&now, |state| (state.holding.owed(), state.holding.kept()));

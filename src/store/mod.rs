@@ -78,6 +78,14 @@ pub trait TokenStore: Send + Sync + 'static {
         &self,
         expected: Expected,
     ) -> impl Future<Output = Result<Swap, StoreError>> + Send;
+
+    /// Wait until what this handle still does in the background is done: a lease that was dropped is given
+    /// back. A session that is closed asks for it last, so that a program may end then.
+    ///
+    /// A store that wraps another one passes it on. Default: nothing is done in the background.
+    fn settle(&self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
 }
 
 /// What must be in the store for a swap to happen.
@@ -169,6 +177,7 @@ pub(crate) trait DynStore: Send + Sync {
     fn lease(&self) -> BoxFuture<'_, Lease>;
     fn compare_and_store(&self, expected: Expected, record: Record) -> BoxFuture<'_, Swap>;
     fn compare_and_bury(&self, expected: Expected) -> BoxFuture<'_, Swap>;
+    fn settle(&self) -> BoxFuture<'_, ()>;
 }
 
 impl<S: TokenStore> DynStore for S {
@@ -186,5 +195,12 @@ impl<S: TokenStore> DynStore for S {
 
     fn compare_and_bury(&self, expected: Expected) -> BoxFuture<'_, Swap> {
         Box::pin(async move { TokenStore::compare_and_bury(self, expected).await })
+    }
+
+    fn settle(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            TokenStore::settle(self).await;
+            Ok(())
+        })
     }
 }

@@ -96,4 +96,7 @@ impl<S: TokenStore> TokenStore for Watched<S> {
         }
         swap
     }
+    async fn settle(&self) {
+        self.inner.settle().await;
+    }
 }

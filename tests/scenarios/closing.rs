@@ -218,3 +218,18 @@ fn close_ends_where_nobody_drives_the_refresh() {
     });
     assert_eq!((store.calls(Op::Load), source.calls()), (0, 0));
 }
+
+/// A lease that is given back in the background is given back by then; a store that dawdles is not waited for.
+#[tokio::test(start_paused = true)]
+async fn close_lets_the_store_settle_last_for_a_bounded_time() {
+    for (delay, waited) in [(1, 1), (3600, 5)] {
+        let (source, store) = (Scripted::new(), FaultyStore::new());
+        let session = over(&source, &store);
+        session.token().await.unwrap();
+        store.delay(Op::Settle, Duration::from_secs(delay));
+        let before = Instant::now();
+        session.close().await.unwrap();
+        assert_eq!(before.elapsed().as_secs(), waited);
+        assert_eq!(store.calls(Op::Settle), 1);
+    }
+}

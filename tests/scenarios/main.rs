@@ -66,6 +66,7 @@ mod revocation;
 mod runtimes;
 mod scripted;
 mod status_stream;
+mod store_calls;
 mod store_contract;
 mod stores;
 mod support;

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     runtime::Handle,
-    sync::oneshot,
+    sync::{oneshot, watch},
     time::{sleep, sleep_until},
 };
 
@@ -24,13 +24,39 @@ use crate::{
     sync::{Mutex, lock},
 };
 
-/// The number of the lease that is out through one handle of a store.
+/// What is out through one handle of a store.
 #[derive(Clone, Default)]
-pub(super) struct Number(Arc<Mutex<Option<i64>>>);
+pub(super) struct Out {
+    /// The number of its lease.
+    number: Arc<Mutex<Option<i64>>>,
+    /// How many leases are not given back yet.
+    leases: watch::Sender<usize>,
+}
 
-impl Number {
-    pub(super) fn newest(&self) -> Option<i64> {
-        *lock(&self.0)
+impl Out {
+    pub(super) fn number(&self) -> Option<i64> {
+        *lock(&self.number)
+    }
+
+    pub(super) async fn until_given_back(&self) {
+        // It cannot fail: the sender is here.
+        let _ = self.leases.subscribe().wait_for(|leases| *leases == 0).await;
+    }
+}
+
+/// One lease, from its grant until it was given back, or the runtime that would do so ended.
+struct Counted(watch::Sender<usize>);
+
+impl Counted {
+    fn new(out: &Out) -> Self {
+        out.leases.send_modify(|leases| *leases += 1);
+        Self(out.leases.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.send_modify(|leases| *leases -= 1);
     }
 }
 
@@ -39,7 +65,7 @@ pub(super) struct Lessee {
     pub(super) link: Arc<Link>,
     pub(super) ears: Arc<Ears>,
     pub(super) names: Arc<Names>,
-    pub(super) number: Number,
+    pub(super) out: Out,
     pub(super) duration: Duration,
     /// How long the number is remembered.
     pub(super) life: Option<Duration>,
@@ -54,7 +80,7 @@ struct Term(Arc<Mutex<Deadline>>);
 /// What the holder drops.
 struct Guard {
     number: i64,
-    of: Number,
+    out: Out,
     /// Closing it tells the task.
     _end: oneshot::Sender<()>,
 }
@@ -70,12 +96,14 @@ impl Lessee {
 
     async fn run(self, mut tell: oneshot::Sender<Result<Lease, StoreError>>) {
         let owner = format!("{:032x}", fastrand::u128(..));
+        let mut counted = None;
         match self.acquire(&owner, &mut tell).await {
             Some(Ok((number, asked))) => {
+                counted = Some(Counted::new(&self.out));
                 let term = Term(Arc::new(Mutex::new(self.end(asked))));
                 let (end, ended) = oneshot::channel();
-                *lock(&self.number.0) = Some(number);
-                let guard = Guard { number, of: self.number.clone(), _end: end };
+                *lock(&self.out.number) = Some(number);
+                let guard = Guard { number, out: self.out.clone(), _end: end };
                 let check = term.clone();
                 let lease = Lease::new(guard).held_while(move || check.is_on());
                 // A lease that nobody takes is dropped here, and given back below.
@@ -86,6 +114,7 @@ impl Lessee {
             None => {}
         }
         self.release(&owner).await;
+        drop(counted);
     }
 
     /// The number, and when it was asked for. `None`: nobody wants it any more.
@@ -167,7 +196,7 @@ impl Term {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let mut newest = lock(&self.of.0);
+        let mut newest = lock(&self.out.number);
         if *newest == Some(self.number) {
             *newest = None;
         }

@@ -11,7 +11,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use self::{
     fault::Fault,
-    lease::{Lessee, Number},
+    lease::{Lessee, Out},
     link::{Link, Question},
     listen::Ears,
     names::Names,
@@ -56,7 +56,8 @@ use super::{
 /// slow is not robbed, and one that was killed blocks the others for one duration at most. A holder that
 /// was stopped for longer finds by its own two clocks that the lease ran out (a fifth of the duration is
 /// kept back), and sends nothing. Whoever waits is woken by a message; where that does not arrive they ask
-/// again after [`poll_interval`](Self::poll_interval).
+/// again after [`poll_interval`](Self::poll_interval). It is given back in the background, which
+/// [`Session::close`](crate::Session::close) waits for; a program that ends without leaves it to run out.
 ///
 /// Each lease has a number, one more than the one before. The mark that a holder writes before it spends
 /// the refresh token is refused as soon as a later number was granted. Tokens that a late holder brings are
@@ -88,7 +89,7 @@ pub struct RedisStore {
     link: Arc<Link>,
     ears: Arc<Ears>,
     names: Arc<Names>,
-    number: Number,
+    out: Out,
     settings: Settings,
 }
 
@@ -146,7 +147,7 @@ impl RedisStore {
             link: Arc::new(Link::new(client)),
             ears: Arc::default(),
             names: Arc::new(names),
-            number: Number::default(),
+            out: Out::default(),
             settings,
         }
     }
@@ -236,7 +237,7 @@ impl RedisStore {
         let (life, number) = match &entry {
             // A mark is what the holder of a lease writes, and nobody else.
             Entry::Live(record) if record.spent_since().is_some() => {
-                (self.settings.record, self.number.newest())
+                (self.settings.record, self.out.number())
             }
             Entry::Live(_) => (self.settings.record, None),
             Entry::Tombstone => (self.settings.tombstone, None),
@@ -278,7 +279,7 @@ impl TokenStore for RedisStore {
             link: self.link.clone(),
             ears: self.ears.clone(),
             names: self.names.clone(),
-            number: self.number.clone(),
+            out: self.out.clone(),
             duration: self.settings.lease,
             life: self.settings.record,
             poll: self.settings.poll,
@@ -298,6 +299,10 @@ impl TokenStore for RedisStore {
     async fn compare_and_bury(&self, expected: Expected) -> Result<Swap, StoreError> {
         self.swap(expected, Entry::Tombstone).await
     }
+
+    async fn settle(&self) {
+        self.out.until_given_back().await;
+    }
 }
 
 impl Clone for RedisStore {
@@ -307,7 +312,7 @@ impl Clone for RedisStore {
             link: self.link.clone(),
             ears: self.ears.clone(),
             names: self.names.clone(),
-            number: Number::default(),
+            out: Out::default(),
             settings: self.settings.clone(),
         }
     }

@@ -122,6 +122,10 @@ impl<S: TokenStore> TokenStore for Sealed<S> {
         self.check(expected).await?;
         self.inner.compare_and_bury(expected).await
     }
+
+    async fn settle(&self) {
+        self.inner.settle().await;
+    }
 }
 
 impl<S> fmt::Debug for Sealed<S> {

@@ -16,6 +16,7 @@ use super::{server::Redis, stored};
 use crate::support::{soon, told};
 
 const SHORT: Duration = Duration::from_millis(300);
+const HOUR: Duration = Duration::from_secs(3600);
 
 fn builder(server: &AuthorizationServer, store: impl TokenStore) -> SessionBuilder {
     let endpoint = server.token_endpoint().to_string();
@@ -175,6 +176,17 @@ async fn a_redis_that_restarted_empty_is_written_again_from_memory() {
     assert!(matches!(other.status(), Status::Active { .. }));
 }
 
+/// Another one could wait for an hour otherwise.
+#[tokio::test]
+async fn a_program_that_closed_its_session_has_given_its_lease_back() {
+    let (redis, server) = (Redis::start().await, AuthorizationServer::new());
+    let seed = session(&server, redis.store("alice"));
+    seed.login(worn(&server)).await.unwrap();
+    let ends = another_refreshes(&server, redis.store("alice").lease_duration(HOUR));
+    std::thread::scope(|scope| scope.spawn(ends).join().unwrap());
+    assert_eq!(redis.ask::<i64>(&["EXISTS", "tower-reauth:{alice}:lease"]).await, 0);
+}
+
 /// A process that stands still at one step of its refresh, while others go on.
 #[derive(Clone)]
 struct Stops {
@@ -238,6 +250,10 @@ impl TokenStore for Stops {
     async fn compare_and_bury(&self, expected: Expected) -> Result<Swap, StoreError> {
         self.store.compare_and_bury(expected).await
     }
+
+    async fn settle(&self) {
+        self.store.settle().await;
+    }
 }
 
 /// Another process refreshes, as soon as it gets the lease.
@@ -258,7 +274,7 @@ fn another_refreshes(server: &AuthorizationServer, store: RedisStore) -> impl Fn
 async fn stopped_at(step: Step, grace: Duration) -> (AuthorizationServer, Session, Redis) {
     let (redis, server) = (Redis::start().await, AuthorizationServer::new());
     server.grace(grace);
-    let work = another_refreshes(&server, redis.store("alice").lease_duration(SHORT));
+    let work = another_refreshes(&server, redis.store("alice").lease_duration(HOUR));
     let store = Stops::new(redis.store("alice").lease_duration(SHORT), step, work);
     let session = builder(&server, store).tokens(worn(&server)).build().unwrap();
     let token = soon(session.token()).await.unwrap();
