@@ -22,7 +22,7 @@ pub(crate) struct Envoy {
 impl Envoy {
     /// A gateway that judges JWTs of `issuer`, an authorization server on port `authorization`, for
     /// `urn:api`. Calls of gRPC go to the port `grpc`, everything else to the port `files`. At `/token`
-    /// it is the token endpoint of the authorization server, once a second.
+    /// it is the token endpoint of the authorization server, once in two seconds.
     pub(crate) async fn new(issuer: &str, authorization: u16, grpc: u16, files: u16) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = |name| folder.path().join(name);
@@ -184,18 +184,18 @@ fn router() -> Value {
 
 fn routes() -> Value {
     let always = json!({ "default_value": { "numerator": 100 }, "runtime_key": "limit" });
-    let once_a_second = limit(json!({
-        "token_bucket": { "max_tokens": 1, "tokens_per_fill": 1, "fill_interval": "1s" },
+    let seldom = limit(json!({
+        "token_bucket": { "max_tokens": 1, "tokens_per_fill": 1, "fill_interval": "2s" },
         "filter_enabled": always,
         "filter_enforced": always,
-        "response_headers_to_add": [{ "header": { "key": "retry-after", "value": "1" } }],
+        "response_headers_to_add": [{ "header": { "key": "retry-after", "value": "2" } }],
     }));
     json!([
         {
             "match": { "path": "/token" },
             "route": { "cluster": "authorization" },
             "typed_per_filter_config": {
-                "envoy.filters.http.local_ratelimit": once_a_second["typed_config"],
+                "envoy.filters.http.local_ratelimit": seldom["typed_config"],
             },
         },
         // Streams are not cut off.
