@@ -109,7 +109,6 @@ impl<S: TokenStore> Stage<S> {
 
     /// Let everybody go on undisturbed, then go home.
     pub(crate) async fn end(mut self) -> Run {
-        let took = self.started.elapsed();
         let end = Instant::now() + Duration::from_secs(60);
         loop {
             self.log_in_if_over().await;
@@ -120,6 +119,7 @@ impl<S: TokenStore> Stage<S> {
             assert!(Instant::now() < end, "undisturbed everybody goes on");
         }
         let lives = self.crew.dismiss().await;
+        let took = self.started.elapsed();
         let account = Account::new(lives, &self.authorization.received());
         let Self { authorization, api, logins, .. } = self;
         Run { authorization, api, account, logins, took }

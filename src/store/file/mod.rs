@@ -132,11 +132,8 @@ impl FileStore {
 
     async fn swap(&self, expected: Expected, entry: Entry) -> Result<Swap, StoreError> {
         let disk = self.disk.clone();
-        // By version a late swap is harmless, and what a refresh brought is saved even if its runtime
-        // ends. A login that came after a later logout would undo it.
         let dropped = Dropped::default();
-        let is_dropped = dropped.0.clone();
-        let is_late = move || expected == Expected::Any && is_dropped.load(Ordering::Acquire);
+        let is_late = dropped.makes_late(expected);
         let work = move || {
             let stored = Stored { entry, version: Version::new(fastrand::u64(..)) };
             disk.swap(expected, stored, is_late)
@@ -190,6 +187,15 @@ fn named(path: &Path) -> Result<PathBuf, StoreError> {
 /// Tells the work of a call that the call was dropped.
 #[derive(Default)]
 struct Dropped(Arc<AtomicBool>);
+
+impl Dropped {
+    /// Whether it is too late for a swap. By version a late one is harmless, and what a refresh brought is
+    /// saved even if its runtime ends. A login that came after a later logout would undo it.
+    fn makes_late(&self, expected: Expected) -> impl Fn() -> bool + Send + 'static {
+        let dropped = self.0.clone();
+        move || expected == Expected::Any && dropped.load(Ordering::Acquire)
+    }
+}
 
 impl Drop for Dropped {
     fn drop(&mut self) {

@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use super::{FileStore, disk::Disk, fault::Step};
+use super::{Dropped, FileStore, disk::Disk, fault::Step};
 use crate::{AccessToken, Entry, Expected, Record, Stored, Swap, TokenSet, TokenStore, Version};
 
 const PATH: &str = "REAUTH_RECORD";
@@ -111,6 +111,17 @@ fn a_writer_killed_between_any_two_steps_leaves_the_old_record_or_the_new_one() 
                 assert_eq!(mode(path.parent().unwrap()), 0o700);
             }
         }
+    }
+}
+
+#[test]
+fn a_login_that_was_dropped_comes_too_late_and_what_a_refresh_brought_does_not() {
+    for expected in [Expected::Any, Expected::Absent, Expected::Version(Version::new(1))] {
+        let dropped = Dropped::default();
+        let is_late = dropped.makes_late(expected);
+        assert!(!is_late());
+        drop(dropped);
+        assert_eq!(is_late(), expected == Expected::Any);
     }
 }
 
