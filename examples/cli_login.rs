@@ -79,19 +79,14 @@ async fn main() -> Result<(), BoxError> {
 async fn run(arguments: &Arguments, embedded: &Embedded, path: &Path) -> Result<Session, BoxError> {
     let client = EndpointClient::builder().allow_loopback_http().build()?;
     let client_id = arguments.client_id.as_str();
-    let (grant, device, api) = match (&arguments.issuer, &arguments.api) {
-        (Some(issuer), Some(api)) => (
-            RefreshTokenGrant::discover(issuer, client_id, client.clone())?,
-            DeviceAuthorization::discover(issuer, client_id, client.clone())?,
-            api.clone(),
-        ),
-        // The embedded servers speak plain `http`, which a program must say that it means.
-        _ => (
-            RefreshTokenGrant::discover_insecure(&embedded.issuer(), client_id, client.clone())?,
-            DeviceAuthorization::discover_insecure(&embedded.issuer(), client_id, client.clone())?,
-            embedded.api.uri("/me"),
-        ),
+    let (issuer, api) = match (&arguments.issuer, &arguments.api) {
+        (Some(issuer), Some(api)) => (issuer.clone(), api.clone()),
+        _ => (embedded.issuer(), embedded.api.uri("/me")),
     };
+    // The embedded servers speak plain `http`, which a program must say that it means. This client speaks it
+    // to servers on this machine alone; where none is meant, leave out `_insecure` and `allow_loopback_http`.
+    let grant = RefreshTokenGrant::discover_insecure(&issuer, client_id, client.clone())?;
+    let device = DeviceAuthorization::discover_insecure(&issuer, client_id, client.clone())?;
 
     let builder = Session::builder(grant).store(FileStore::open(path)?);
     let authority = api.authority().ok_or("the API's address has no host")?;

@@ -34,6 +34,9 @@ struct Arguments {
     /// For which service, where the issuer wants to know by name.
     #[arg(long, default_value = "")]
     audience: String,
+    /// The same by its URI (RFC 8707).
+    #[arg(long)]
+    resource: Option<String>,
     /// What to GET.
     #[arg(long, requires = "issuer")]
     api: Option<Uri>,
@@ -57,12 +60,15 @@ async fn main() -> Result<(), BoxError> {
         _ => (login.origin(), "s3cr:t%+ /~".into(), api.uri("/reports")),
     };
 
-    // `allow_loopback_http` and `discover_insecure` are for the embedded servers alone.
+    // `allow_loopback_http` and `discover_insecure` are for servers on this machine, as the embedded ones.
     let client = EndpointClient::builder().allow_loopback_http().build()?;
     let me = ClientAuthentication::basic(arguments.client_id, secret);
-    let source = ClientCredentials::discover_insecure(&issuer, me, client.clone())?
+    let mut source = ClientCredentials::discover_insecure(&issuer, me, client.clone())?
         .scope(arguments.scope)
         .audience(arguments.audience);
+    if let Some(resource) = arguments.resource {
+        source = source.resource(resource);
+    }
     let builder = Session::builder(source);
     let origin =
         format!("{}://{}", api.scheme_str().unwrap_or("https"), api.authority().ok_or("no host")?);

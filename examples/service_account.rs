@@ -92,7 +92,7 @@ async fn main() -> Result<(), BoxError> {
     if arguments.token_endpoint_audience {
         assertion = assertion.audience_token_endpoint();
     }
-    // `allow_loopback_http` and `discover_insecure` are for the embedded servers alone.
+    // `allow_loopback_http` and `discover_insecure` are for servers on this machine, as the embedded ones.
     let client = EndpointClient::builder().allow_loopback_http().build()?;
     let source = JwtBearer::discover_insecure(&issuer, assertion, client.clone())?
         .scope(arguments.scope.unwrap_or_default());

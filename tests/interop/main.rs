@@ -2,7 +2,7 @@
 //!
 //! | what | runs against |
 //! |---|---|
-//! | [`refreshing`], [`lost_answers`], [`trouble`], [`confidential`], [`machine`], [`discovery`], [`device`] | `oidc-provider`, a certified authorization server, over plain HTTP; its userinfo endpoint is the resource server, and for JWTs an endpoint where `oauth4webapi` validates them |
+//! | [`refreshing`], [`lost_answers`], [`trouble`], [`confidential`], [`machine`], [`discovery`], [`device`], [`examples`] | `oidc-provider`, a certified authorization server, over plain HTTP; its userinfo endpoint is the resource server, and for JWTs an endpoint where `oauth4webapi` validates them |
 //! | [`mutual_tls`] | the same server over TLS, which asks for certificates |
 //! | [`behind_nginx`], [`uploads`] | the same behind nginx with TLS, over HTTP/1.1 and HTTP/2; nginx also is the resource server, by `auth_request` |
 //! | [`cookies`] | Django, with its sessions and its CSRF protection, behind nginx with TLS |
@@ -29,6 +29,7 @@ mod cookies;
 mod device;
 mod discovery;
 mod django;
+mod examples;
 mod graphql;
 mod grpc;
 #[cfg(target_os = "linux")]
