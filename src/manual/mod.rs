@@ -3,6 +3,7 @@
 //! - [`layer_order`]: what goes above what, and why.
 //! - [`providers`]: Auth0, Okta, Keycloak, Entra ID, Google, GitHub: three lines for each.
 //! - [`observability`]: spans, events, metrics and the status, and what is in them.
+//! - [`processes`]: one session, many processes: which store when, and what no client can promise.
 //! - [`replay`]: when a request can be sent again.
 //! - [`threats`]: what can go wrong with tokens, and what is done about it.
 //! - [`defaults`]: every default, and its reason.
@@ -10,6 +11,7 @@
 pub mod defaults;
 pub mod layer_order;
 pub mod observability;
+pub mod processes;
 pub mod providers;
 pub mod replay;
 pub mod threats;
