@@ -7,8 +7,10 @@
 //! - [`replay`]: when a request can be sent again.
 //! - [`threats`]: what can go wrong with tokens, and what is done about it.
 //! - [`defaults`]: every default, and its reason.
+//! - [`dependencies`]: what each feature brings with it, crate by crate.
 
 pub mod defaults;
+pub mod dependencies;
 pub mod layer_order;
 pub mod observability;
 pub mod processes;
