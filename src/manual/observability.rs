@@ -12,7 +12,8 @@
 //!
 //! A subscriber and a recorder are code of the program. They are called under no lock of this crate, and
 //! where they panic the panic is caught: no refresh, no token and no answer is lost by it. One that blocks
-//! holds up what it is called from: most often the task of a refresh, after those who wait were woken.
+//! holds up what it is called from: most often the task of a refresh, after those who wait were woken. The
+//! span of an early refresh is made in the call of the service that begins it.
 //!
 //! No field, label or message holds a part of a token, nor what a server wrote, but for registered error
 //! codes. Of a request there are its method, its host and its port: path and query may hold secrets.
@@ -90,10 +91,11 @@
 //! | `asked`, `body`, `exhausted` | as [`NotReplayed`](crate::NotReplayed) says |
 //! | `refused` | its endpoint refused the token that was just fetched for it |
 //! | `braked` | fresh tokens are refused again and again |
-//! | `failed` | the refresh that it waited for failed |
-//! | `cooling` | a refresh failed not long ago, or cannot run here |
+//! | `failed` | the refresh, or the look at the store, that it waited for did not help |
+//! | `cooling` | a refresh failed not long ago |
 //! | `ended`, `logged_out`, `login_required`, `closed` | only a login helps, or another session |
 //! | `timed_out` | its patience ended before the refresh did |
+//! | `no_runtime`, `reentrant` | a refresh cannot run here, or the request is the token source's own |
 //!
 //! # Error types
 //!

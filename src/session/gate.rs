@@ -19,8 +19,8 @@ use http::HeaderValue;
 
 pub(crate) use self::wait_list::Place;
 use self::{
-    onlookers::{Onlookers, Woken},
-    wait_list::WaitList,
+    onlookers::Onlookers,
+    wait_list::{WaitList, Woken},
 };
 use crate::{
     AccessToken,
@@ -142,7 +142,7 @@ impl Gate {
         let holder = state.holder.take();
         let onlookers = state.look(now);
         drop(state);
-        waiting.into_iter().for_each(|(_, waker)| waker.wake());
+        waiting.wake();
         holder.into_iter().for_each(Waker::wake);
         onlookers.wake();
         answer

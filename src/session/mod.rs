@@ -277,7 +277,7 @@ impl Session {
     /// to. For a user interface.
     ///
     /// Whoever is slow sees the newest: nothing is queued, and a status that came and went unseen is
-    /// skipped. While it is polled on a tokio runtime the stream has a timer of its own, so it also tells
+    /// skipped. While it is polled on a tokio runtime (with timers) the stream has one of its own, so it also tells
     /// what time alone brings about: that a token expired, that a cool-down is over. A step of the wall
     /// clock is seen with the next thing that happens.
     ///

@@ -1,13 +1,19 @@
 //! Sources and stores that panic: a typed error, no hang, and no lost token.
 
-use std::time::Duration;
+use std::{
+    pin::pin,
+    sync::Arc,
+    task::{Context, Wake, Waker},
+    time::Duration,
+};
 
 use futures::FutureExt;
 use tokio::time::{advance, sleep};
+use tokio_test::{assert_pending, assert_ready_ok, task};
 use tower_reauth::{Entry, Event, TokenStore, testing::Fault};
 
 use crate::{
-    support::{World, get, send, stored, told, unanswered, unsent},
+    support::{World, get, send, settle, stored, told, unanswered, unsent},
     unruly::{Mood, PANICS, UnrulySource, UnrulyStore},
 };
 
@@ -292,4 +298,32 @@ async fn a_store_that_panics_on_close_hands_the_unsaved_pair_out() {
         assert_eq!(*stored(&store.memory).await.unwrap().access(), new);
         assert_eq!(world.authorization.token_requests(), 1);
     }
+}
+
+struct PanickingWaker;
+
+impl Wake for PanickingWaker {
+    fn wake(self: Arc<Self>) {
+        panic!("told to");
+    }
+}
+
+/// Of several that wait, all are woken.
+#[tokio::test(start_paused = true)]
+async fn a_waker_that_panics_keeps_nobody_else_asleep() {
+    let world = World::new();
+    let session = world.session();
+    let refused = session.token().await.unwrap();
+    let answers = world.authorization.hold();
+    let waker = Waker::from(Arc::new(PanickingWaker));
+    let mut panics = pin!(session.refresh_after(&refused));
+    assert!(panics.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    let mut waits = task::spawn(session.refresh_after(&refused));
+    assert_pending!(waits.poll());
+    let mut events = session.events();
+    answers.release();
+    settle().await;
+    assert!(waits.is_woken());
+    assert_ready_ok!(waits.poll());
+    assert!(matches!(told(&mut events)[..], [Event::Refreshed(_)]));
 }

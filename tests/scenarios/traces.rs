@@ -14,7 +14,14 @@ use tower_reauth::{
     AuthLayer, BoxError, MemoryStore, NoReplay, RefreshError, RefreshLayer, Session,
     SessionBuilder, testing::Fault,
 };
-use tracing::{Level, Span, Subscriber};
+use tracing::{
+    Event, Id, Level, Span, Subscriber,
+    span::{Attributes, Record},
+};
+use tracing_subscriber::{
+    Registry,
+    layer::{Context, SubscriberExt},
+};
 
 use crate::{
     capture::{Capture, Told},
@@ -469,31 +476,31 @@ impl Subscriber for Unruly {
         metadata.target() == "tower_reauth"
     }
 
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::Id {
-        tracing::Id::from_u64(1)
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
     }
 
-    fn record(&self, _: &tracing::Id, _: &tracing::span::Record<'_>) {
+    fn record(&self, _: &Id, _: &Record<'_>) {
         panic!("told of a field");
     }
 
-    fn record_follows_from(&self, _: &tracing::Id, _: &tracing::Id) {
+    fn record_follows_from(&self, _: &Id, _: &Id) {
         panic!("told of a span that another follows from");
     }
 
-    fn event(&self, _: &tracing::Event<'_>) {
+    fn event(&self, _: &Event<'_>) {
         panic!("told of an event");
     }
 
-    fn enter(&self, _: &tracing::Id) {
+    fn enter(&self, _: &Id) {
         panic!("told to enter");
     }
 
-    fn exit(&self, _: &tracing::Id) {
+    fn exit(&self, _: &Id) {
         panic!("told to leave");
     }
 
-    fn try_close(&self, _: tracing::Id) -> bool {
+    fn try_close(&self, _: Id) -> bool {
         panic!("told that a span is gone");
     }
 }
@@ -521,4 +528,47 @@ async fn a_subscriber_that_panics_costs_no_token_and_no_answer() {
     assert_eq!(send(&client, get("/")).await.unwrap().status(), 200);
     session.logout().await.unwrap();
     session.close().await.unwrap();
+}
+
+/// Asks the session whenever it is told anything.
+struct Curious(Session);
+
+impl Curious {
+    fn ask(&self) {
+        let _ = (self.0.status(), self.0.peek(), self.0.token().now_or_never());
+    }
+}
+
+impl<S: Subscriber> tracing_subscriber::Layer<S> for Curious {
+    fn on_new_span(&self, _: &Attributes<'_>, _: &Id, _: Context<'_, S>) {
+        self.ask();
+    }
+
+    fn on_enter(&self, _: &Id, _: Context<'_, S>) {
+        self.ask();
+    }
+
+    fn on_event(&self, _: &Event<'_>, _: Context<'_, S>) {
+        self.ask();
+    }
+
+    fn on_close(&self, _: Id, _: Context<'_, S>) {
+        self.ask();
+    }
+}
+
+/// P14: it is called under no lock.
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_may_ask_the_session() {
+    let world = World::new();
+    let session = world.session();
+    let client = world.client(&session);
+    let curious = Registry::default().with(Curious(session.clone()));
+    let _guard = tracing::subscriber::set_default(curious);
+    assert_eq!(send(&client, get("/")).await.unwrap().status(), 200);
+    world.authorization.revoke_access_tokens();
+    assert_eq!(send(&client, get("/")).await.unwrap().status(), 200);
+    world.authorization.revoke_all();
+    assert_eq!(send(&client, get("/")).await.unwrap().status(), 401);
+    session.logout().await.unwrap();
 }

@@ -1,13 +1,8 @@
 //! Those who want to know when the status changes.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    task::Waker,
-};
+use std::task::Waker;
 
-use slab::Slab;
-
-use super::wait_list::{Place, WaitList};
+use super::wait_list::{Place, WaitList, Woken};
 use crate::session::status::Status;
 
 /// A pointer, for a session that nobody ever looked at. Once made it stays, since a place in the list
@@ -22,17 +17,13 @@ struct Looking {
     parked: WaitList,
 }
 
-/// Wakers that are to be woken once the lock is released.
-#[must_use = "whoever is not woken is never told"]
-pub(super) struct Woken(Slab<Waker>);
-
 impl Onlookers {
     /// Those who were told something else.
     pub(super) fn look(&mut self, status: impl FnOnce() -> Status) -> Woken {
         let looking = self.0.as_mut().filter(|looking| looking.parked.len() > 0);
         match looking {
-            Some(looking) if looking.told != Some(status()) => Woken(looking.parked.take()),
-            _ => Woken(Slab::new()),
+            Some(looking) if looking.told != Some(status()) => looking.parked.take(),
+            _ => Woken::default(),
         }
     }
 
@@ -50,16 +41,6 @@ impl Onlookers {
 
     /// All of them: there is nothing left to look at.
     pub(super) fn dismiss(&mut self) -> Woken {
-        Woken(self.0.as_mut().map(|looking| looking.parked.take()).unwrap_or_default())
-    }
-}
-
-impl Woken {
-    /// A waker may be the program's own and run its task inline. One that panics must not take with it what
-    /// was decided under the lock, which may be the ticket.
-    pub(super) fn wake(self) {
-        for (_, waker) in self.0 {
-            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
-        }
+        self.0.as_mut().map(|looking| looking.parked.take()).unwrap_or_default()
     }
 }

@@ -1,6 +1,10 @@
 //! Wakers of those who wait, in a list that each of them can leave at any time.
 
-use std::{mem, task::Waker};
+use std::{
+    mem,
+    panic::{AssertUnwindSafe, catch_unwind},
+    task::Waker,
+};
 
 use slab::Slab;
 
@@ -25,6 +29,21 @@ struct Entry {
 pub(super) struct WaitList {
     round: u64,
     wakers: Slab<Waker>,
+}
+
+/// Wakers that are to be woken once the lock is released.
+#[derive(Default)]
+#[must_use = "whoever is not woken waits for ever"]
+pub(super) struct Woken(Slab<Waker>);
+
+impl Woken {
+    /// A waker may be the program's own and run its task inline. One that panics must not keep the others
+    /// asleep, nor take with it what was decided under the lock, which may be the ticket.
+    pub(super) fn wake(self) {
+        for (_, waker) in self.0 {
+            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+        }
+    }
 }
 
 impl Place {
@@ -58,9 +77,9 @@ impl WaitList {
         self.wakers.try_remove(entry.key)
     }
 
-    pub(super) fn take(&mut self) -> Slab<Waker> {
+    pub(super) fn take(&mut self) -> Woken {
         self.round += 1;
-        mem::take(&mut self.wakers)
+        Woken(mem::take(&mut self.wakers))
     }
 
     pub(super) fn len(&self) -> usize {

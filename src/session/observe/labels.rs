@@ -80,6 +80,8 @@ pub(super) fn given_up(error: &RefreshError, waited: bool) -> &'static str {
         Kind::LoginRequired => "login_required",
         Kind::Closed => "closed",
         Kind::TimedOut => "timed_out",
+        Kind::NoRuntime => "no_runtime",
+        Kind::Reentrant => "reentrant",
         _ if waited => "failed",
         _ => "cooling",
     }
