@@ -178,6 +178,22 @@ async fn a_later_expiry_moves_the_timer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_earlier_expiry_moves_the_timer_too() {
+    let source = Scripted::new();
+    let session = over(&source);
+    session.token().await.unwrap();
+    let started = Instant::now();
+    let mut stream = session.status_stream();
+    assert!(now(&mut stream).is_some());
+    assert_eq!(now(&mut stream), None);
+    source.answer(Ok(pair("short", "short").expires_in(Duration::from_secs(100))));
+    session.refresh_after(&session.peek().unwrap()).await.unwrap();
+    assert!(matches!(stream.next().await, Some(Status::Active { .. })));
+    assert_eq!(stream.next().await, Some(Status::Expired));
+    assert_eq!(started.elapsed().as_secs(), 90);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_stream_ends_with_the_session_and_keeps_none_alive() {
     let session = over(&Scripted::new());
     session.token().await.unwrap();
@@ -271,6 +287,15 @@ struct Inline {
     session: Session,
     stream: Mutex<Option<StatusStream>>,
     told: Mutex<Vec<&'static str>>,
+    /// Whether it wants a token, too.
+    asks: bool,
+}
+
+impl Inline {
+    fn new(session: &Session, asks: bool) -> Self {
+        let stream = Mutex::new(Some(session.status_stream()));
+        Self { session: session.clone(), stream, told: Mutex::default(), asks }
+    }
 }
 
 impl Wake for Inline {
@@ -282,7 +307,9 @@ impl Wake for Inline {
             self.told.lock().unwrap().push(name(status));
             assert_eq!(status, self.session.status());
             let _ = self.session.peek();
-            let _ = self.session.token().now_or_never();
+            if self.asks {
+                let _ = self.session.token().now_or_never();
+            }
         }
         *self.stream.lock().unwrap() = Some(stream);
     }
@@ -292,9 +319,7 @@ impl Wake for Inline {
 async fn a_waker_that_runs_its_task_inline_may_use_the_session() {
     let source = Scripted::new();
     let session = over(&source);
-    let stream = Mutex::new(Some(session.status_stream()));
-    let inline =
-        Arc::new(Inline { session: session.clone(), stream, told: Mutex::new(Vec::new()) });
+    let inline = Arc::new(Inline::new(&session, true));
     inline.clone().wake();
     session.token().await.unwrap();
     session.logout().await.unwrap();
@@ -306,6 +331,28 @@ async fn a_waker_that_runs_its_task_inline_may_use_the_session() {
         ["loading", "active", "logged out", "active", "ended"]
     );
     inline.stream.lock().unwrap().take();
+}
+
+/// Where the ticket is given out, too.
+#[tokio::test(start_paused = true)]
+async fn the_request_that_begins_a_refresh_wakes_inline_as_well() {
+    let source = Scripted::new();
+    let session = over(&source);
+    session.token().await.unwrap();
+    sleep(Duration::from_secs(3600)).await;
+    let inline = Arc::new(Inline::new(&session, false));
+    inline.clone().wake();
+    let answer = source.answer_later(Ok(pair("late", "second")));
+    let mut waiting = task::spawn(session.token());
+    assert_pending!(waiting.poll());
+    let begun = inline.told.lock().unwrap().clone();
+    answer.send(()).unwrap();
+    settle().await;
+    let refreshed = waiting.poll();
+    inline.stream.lock().unwrap().take();
+    assert_ready!(refreshed).unwrap();
+    assert_eq!(begun, ["expired", "refreshing"]);
+    assert_eq!(inline.told.lock().unwrap().last(), Some(&"active"));
 }
 
 struct Panicking;
