@@ -17,7 +17,8 @@ pin_project! {
     /// Data, trailers and errors are those of `R`, in their order; what was read ahead may come in fewer
     /// frames. The size hint and the end of the stream are as `R` tells them. Data are [`Bytes`], a
     /// reference where those of `R` are that already. A body that was not suspicious is `R` and nothing
-    /// more; of one that was, what has not been read yet is boxed. It is `Send` and `Unpin` if `R` is.
+    /// more; of one that was, what has not been read yet is boxed. It is `Send` if `R` and its error
+    /// are, and `Unpin` if `R` is.
     ///
     /// # Errors
     ///

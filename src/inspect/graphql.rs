@@ -57,6 +57,10 @@ const SPELLINGS: [(&str, &str); 7] = [
 /// body that begins with data passes as soon as that is seen. Incremental delivery (`multipart/mixed`)
 /// and subscriptions (`text/event-stream`) are never read.
 ///
+/// It knows no paths, so whatever JSON passes is read as GraphQL. Where the same client also fetches
+/// documents that strangers write, give GraphQL a stack of its own: one of them could look like a refusal,
+/// and its request would be sent twice.
+///
 /// ```
 /// use http::Response;
 /// use tower_reauth::{ClassifyBody, GraphQlErrors, ResponseHead, Verdict};

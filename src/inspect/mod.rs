@@ -67,7 +67,11 @@
 //! Beneath [`RefreshLayer`](crate::RefreshLayer) a verdict counts as its classifier's would: a response
 //! from another origin, or to a request that carried no token of the session, is no evidence.
 //!
-//! Time is measured by tokio. On a task outside of tokio a body that must be waited for passes unjudged.
+//! Time is measured by tokio, whose runtime needs its timer (`enable_time`). On a task outside of tokio a
+//! body that must be waited for passes unjudged.
+//!
+//! While a body is read the upload of its request goes on. So an early 401 that is suspicious freezes the
+//! upload once it is judged, and not on its head.
 
 mod body;
 mod classify_body;

@@ -17,6 +17,7 @@ use bytes::{Buf, Bytes};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
+use proptest::prelude::*;
 use tokio_test::{assert_pending, assert_ready, task};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_reauth::{
@@ -399,6 +400,71 @@ fn the_end_and_the_size_are_told_as_they_are() {
 }
 
 #[test]
+fn what_was_read_beside_the_data_is_no_end_until_it_is_taken() {
+    let layer = InspectLayer::new(Expired::default()).limit(4);
+    for (steps, frames) in [
+        (vec![data("ab"), Step::Trailers(trailers()), Step::End], 2),
+        (vec![data("too long"), Step::End], 1),
+        (vec![data("ab"), data("too long"), Step::End], 2),
+    ] {
+        let author = Author::new(steps).tells_end();
+        let mut response =
+            assert_ready!(inspect(&layer, forbidden(boxed(&author))).poll()).unwrap();
+        let cx = &mut Context::from_waker(Waker::noop());
+        for _ in 0..frames {
+            assert!(!response.body().is_end_stream());
+            assert!(Pin::new(response.body_mut()).poll_frame(cx).is_ready());
+        }
+        assert!(response.body().is_end_stream());
+    }
+}
+
+proptest! {
+    /// Any frames, cut anywhere, with and without trailers or an error, whatever the limit.
+    #[test]
+    fn whatever_is_read_is_handed_on(
+        sizes in prop::collection::vec(0_usize..6, 0..12),
+        limit in 0_usize..40,
+        end in 0..3,
+        tells_end in any::<bool>(),
+    ) {
+        let mut whole = Vec::new();
+        let mut steps = Vec::new();
+        for (at, size) in sizes.iter().enumerate() {
+            let frame = vec![b'a' + at as u8; *size];
+            whole.extend_from_slice(&frame);
+            steps.push(Step::Data(frame.into()));
+        }
+        match end {
+            0 => {}
+            1 => steps.push(Step::Trailers(trailers())),
+            _ => steps.push(Step::Error),
+        }
+        steps.push(Step::End);
+        let cost: usize = sizes.iter().map(|size| (*size).max(1)).sum();
+        let author = Author::new(steps).exact(whole.len() as u64);
+        let author = if tells_end { author.tells_end() } else { author };
+        let expired = Expired::default();
+        let layer = InspectLayer::new(expired.clone()).limit(limit);
+
+        let answer = inspect(&layer, forbidden(boxed(&author))).poll();
+        let mut response = match answer {
+            Poll::Ready(response) => response.unwrap(),
+            Poll::Pending => return Err(TestCaseError::fail("nothing stalls")),
+        };
+
+        let is_judged = author.polls() > 0 && end != 2 && cost <= limit;
+        prop_assert!(expired.judged() == usize::from(is_judged) || whole.is_empty());
+        prop_assert_eq!(response.body().size_hint().exact(), Some(whole.len() as u64));
+        let received = receive(response.body_mut());
+        prop_assert_eq!(received.data, whole);
+        prop_assert_eq!(received.trailers, (end == 1).then(trailers));
+        let expected = if end == 2 { Err("cut".to_owned()) } else { Ok(()) };
+        prop_assert_eq!(received.end, Some(expected));
+    }
+}
+
+#[test]
 fn no_body_is_read_where_there_is_none_or_where_it_never_ends() {
     let layer = InspectLayer::new(Expired::default());
     let answers = [
@@ -424,8 +490,8 @@ fn no_body_is_read_where_there_is_none_or_where_it_never_ends() {
     }
 }
 
-#[test]
-fn graphql_data_passes_as_soon_as_it_is_seen() {
+#[tokio::test(start_paused = true)]
+async fn graphql_data_passes_as_soon_as_it_is_seen() {
     let author = Author::new([data(r#"{"data":"#), data(r#"{"me":{"id"#)]);
     let response = Response::builder().header("content-type", "application/json");
     let response = response.body(boxed(&author)).unwrap();
