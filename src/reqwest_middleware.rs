@@ -156,17 +156,29 @@ where
     let rest = Rest { next, url, own, extensions: shared.clone() };
     let answer = layer.layer(rest).oneshot(request).await;
     *extensions = mem::take(&mut *lock(&shared));
-    answer.map(Response::from).map_err(error)
+    answer.map(Response::from).map_err(outside)
 }
 
-/// An error of the chain is passed on as it is. The layers' own is a [`RefreshError`].
-fn error(error: BoxError) -> Error {
+/// The session's own errors stand in the open between the layers, and in `anyhow` outside. Others are
+/// passed on as they are.
+fn outside(error: BoxError) -> Error {
     match error.downcast() {
         Ok(error) => *error,
         Err(error) => Error::middleware(match error.downcast() {
             Ok(error) => *error,
             Err(error) => RefreshError::transient().with_source(error),
         }),
+    }
+}
+
+/// [`Error`] hides what is in it: its source is the source of that.
+fn inside(error: Error) -> BoxError {
+    match error {
+        Error::Middleware(error) => match error.downcast::<RefreshError>() {
+            Ok(error) => error.into(),
+            Err(error) => Error::Middleware(error).into(),
+        },
+        error => error.into(),
     }
 }
 
@@ -187,10 +199,10 @@ where
     B::Error: Into<BoxError>,
 {
     type Response = http::Response<Body>;
-    type Error = Error;
-    type Future = BoxFuture<'a, Result<http::Response<Body>>>;
+    type Error = BoxError;
+    type Future = BoxFuture<'a, std::result::Result<http::Response<Body>, BoxError>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<()>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<std::result::Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }
 
@@ -199,13 +211,13 @@ where
         *request.extensions_mut() = own;
         let request = Request::try_from(request.map(client_body));
         Box::pin(async move {
-            let mut request = request?;
+            let mut request = request.map_err(Error::from)?;
             // A URI has no fragment.
             *request.url_mut() = url;
             let mut extensions = mem::take(&mut *lock(&shared));
             let answer = next.run(request, &mut extensions).await;
             *lock(&shared) = extensions;
-            answer.map(into_http)
+            answer.map(into_http).map_err(inside)
         })
     }
 }

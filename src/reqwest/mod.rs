@@ -41,7 +41,8 @@
 //!   another origin. Such an answer is no evidence: its 401 is returned, and nothing is refreshed. But
 //!   what was left behind is there again on the hop after that, so give the client [`redirect_policy`],
 //!   or [`Policy::none`](reqwest::redirect::Policy::none) and let a redirect layer stand above these
-//!   layers. A request that is challenged at the end of a chain is sent again from its start.
+//!   layers: then each origin of a session gets its token, while one that reqwest leads to gets none. A
+//!   request that is challenged at the end of a chain is sent again from its start.
 //! * **Bodies.** A 307 or 308 repeats a body that is whole, as it is; of a stream, the redirect is the
 //!   answer. A stream keeps its size, and so its `Content-Length`, and its trailers.
 //! * **Retries.** By default reqwest sends a request again that an HTTP/2 server said it has not
@@ -143,5 +144,48 @@ impl fmt::Debug for ReqwestService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The client prints its default headers.
         f.debug_struct("ReqwestService").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Uri;
+    use reqwest::Url;
+
+    use crate::Origins;
+
+    /// The session judges the URI, and reqwest sends to the URL that it reads in it.
+    #[test]
+    fn what_a_session_takes_for_home_is_home_for_reqwest() {
+        let home = Origins::new("https://api.example.com").unwrap();
+        let elsewhere: Url = "https://evil.test/".parse().unwrap();
+        let mut at_home = 0;
+        for uri in [
+            "https://api.example.com/a",
+            "https://API.example.com:443/a?b",
+            "https://evil.test@api.example.com/",
+            "https://evil.test:443@api.example.com/",
+            "https://evil.test%2f@api.example.com/",
+            "https://evil.test%5c@api.example.com/",
+            "https://evil.test\\@api.example.com/",
+            "https://evil.test/@api.example.com/",
+            "https://evil.test?@api.example.com/",
+            "https://evil.test#@api.example.com/",
+            "https://evil.test\t@api.example.com/",
+            "https://api.example.com\\@evil.test/",
+            "https://api.example.com/\\evil.test/",
+            "https://api.example.com//evil.test/",
+            "https://api.example.com/../@evil.test/",
+            "https://api%2eexample.com/",
+        ] {
+            let Ok(uri) = uri.parse::<Uri>() else { continue };
+            if home.contain(&uri) {
+                at_home += 1;
+                let url: Url = uri.to_string().parse().unwrap();
+                assert_eq!(url.host_str(), Some("api.example.com"), "{uri}");
+                assert!(!super::is_same_origin(&url, &elsewhere));
+            }
+        }
+        assert!(at_home > 5, "{at_home}");
     }
 }

@@ -1,7 +1,10 @@
 //! The two layers as middlewares.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -12,7 +15,7 @@ use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Error, Middleware,
 use serde_json::{Value, json};
 use tower_reauth::{
     AuthLayer, NoAuth, NoReplay, NotReplayed, RefreshError, RefreshLayer, Session,
-    testing::{AuthorizationServer, ResourceServer},
+    testing::{AuthorizationServer, ManualClock, ResourceServer},
 };
 
 use super::support::{VERSIONS, World, data, http1, soon, streamed};
@@ -333,6 +336,39 @@ async fn where_a_middleware_leads_decides_what_is_attached_and_what_is_a_challen
         assert_eq!(other.requests() - before, 1 + sends);
         assert_eq!(other.received().pop().unwrap().authorizations(), sends);
     }
+}
+
+/// A middleware in which time passes, once.
+struct Nap(ManualClock, AtomicBool);
+
+#[async_trait::async_trait]
+impl Middleware for Nap {
+    async fn handle(
+        &self,
+        request: Request,
+        extensions: &mut Extensions,
+        next: Next<'_>,
+    ) -> Result<Response> {
+        if !self.1.swap(true, Ordering::Relaxed) {
+            self.0.step(Duration::from_secs(7200));
+        }
+        next.run(request, extensions).await
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_runs_out_between_the_two_is_refreshed_and_nothing_was_sent() {
+    let clock = ManualClock::new();
+    let authorization = AuthorizationServer::with_clock(clock.clock());
+    let world = World::at(authorization, |builder| builder.clock(clock.clock())).await;
+    let client = ClientBuilder::new(http1())
+        .with(RefreshLayer::new(world.session.clone()))
+        .with(Nap(clock, AtomicBool::new(false)))
+        .with(AuthLayer::new(world.session.clone()))
+        .build();
+    let request = client.post(world.url("/a")).body("a body");
+    assert_eq!(soon(request.send()).await.unwrap().status(), 200);
+    assert_eq!((world.bodies(), world.authorization.refreshes()), (vec!["a body".into()], 1));
 }
 
 #[tokio::test]

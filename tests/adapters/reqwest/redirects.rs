@@ -4,7 +4,7 @@ use http::{Response, StatusCode, header};
 use reqwest::{Body, Client, redirect::Policy};
 use tower_reauth::{
     BoxError, RefreshError, Session,
-    testing::{Fault, Loopback, ResourceServer},
+    testing::{AuthorizationServer, Fault, Loopback, ResourceServer},
 };
 
 use super::support::{World, get, http1, post, send, stack};
@@ -231,6 +231,22 @@ async fn another_scheme_is_another_place() {
         let cause = causes.last().unwrap().to_string();
         assert_eq!(cause, "invalid URL, scheme is not http", "{adapter:?}");
         assert_eq!((home.api.requests(), places.token_requests()), (1, 0));
+    }
+}
+
+#[tokio::test]
+async fn another_origin_of_the_session_is_reached_without_the_token_and_refreshes_nothing() {
+    for adapter in ADAPTERS {
+        let authorization = AuthorizationServer::new();
+        let second = ResourceServer::new(&authorization);
+        let socket = second.serve().await.unwrap();
+        let home =
+            World::at(authorization, |builder| builder.insecure_origin(socket.origin())).await;
+        leads(&home.api, 302, &socket.uri("/b").to_string());
+        let response = adapter.send(&home.session, http1(), &home.url("/a"), None).await.unwrap();
+        assert_eq!((response.status().as_u16(), second.requests()), (401, 1), "{adapter:?}");
+        assert_eq!(second.received()[0].authorizations(), 0);
+        assert_eq!(home.authorization.token_requests(), 0);
     }
 }
 

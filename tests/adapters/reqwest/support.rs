@@ -28,7 +28,13 @@ impl World {
     }
 
     pub(crate) async fn with(set_up: impl FnOnce(SessionBuilder) -> SessionBuilder) -> Self {
-        let authorization = AuthorizationServer::new();
+        Self::at(AuthorizationServer::new(), set_up).await
+    }
+
+    pub(crate) async fn at(
+        authorization: AuthorizationServer,
+        set_up: impl FnOnce(SessionBuilder) -> SessionBuilder,
+    ) -> Self {
         let api = ResourceServer::new(&authorization);
         let socket = api.serve().await.unwrap();
         let endpoint = authorization.token_endpoint().to_string();
