@@ -49,8 +49,7 @@
 //!   processed, if its body is whole. A policy of the program's own
 //!   ([`ClientBuilder::retry`](reqwest::ClientBuilder::retry)) runs beneath the layers too, with the
 //!   token that is attached already: let it leave 401 alone.
-//! * **Timeouts** bound each send, not the wait for a token. [`tower::timeout`] above the layers bounds the
-//!   whole.
+//! * **Timeouts** bound each send, not the wait for a token. A timeout layer above bounds the whole.
 //! * **Default headers.** An `Authorization` among them stands only where no token was attached: on a
 //!   request to a foreign origin, too.
 //! * **Connections** are reqwest's, kept and shared as always. Clones of a client share them.
@@ -59,8 +58,9 @@
 //!
 //! # The token endpoint
 //!
-//! The same service reaches the token endpoint, with a client of its own that follows no redirect: a 307
-//! would carry the refresh token to wherever it leads.
+//! The same service reaches the token endpoint, with a client of its own that follows no redirect, since a
+//! 307 would carry the refresh token to wherever it leads, and that has no retry policy beyond reqwest's
+//! default, since the session knows better when a refresh token may be sent again.
 //!
 //! ```
 //! # use tower_reauth::{BoxError, RefreshTokenGrant, ReqwestService};
@@ -70,7 +70,8 @@
 //! let client = reqwest::Client::builder().redirect(Policy::none()).build()?;
 //! let endpoint_client = ReqwestService::new(client);
 //! let grant =
-//!     RefreshTokenGrant::new("https://auth.example.com/token", "my-app", endpoint_client)?;
+//!     RefreshTokenGrant::new("https://auth.example.com/token", "my-app", endpoint_client)?
+//!         .not_sent(|error| error.downcast_ref().is_some_and(reqwest::Error::is_connect));
 //! # let _ = grant;
 //! # Ok(()) }
 //! ```
@@ -88,13 +89,12 @@ use http::{Request, Response};
 use reqwest::{Body, Client, Error};
 use tower::Service;
 
-use crate::BoxError;
-
 pub(crate) use self::body::client_body;
 #[cfg(feature = "reqwest-middleware")]
 pub(crate) use self::future::{into_http, mark};
 use self::redirect::is_same_origin;
 pub use self::{future::ResponseFuture, redirect::redirect_policy};
+use crate::BoxError;
 
 /// Sends requests of the `http` crate by a [`reqwest::Client`]; see the [module's page](self).
 #[derive(Clone)]

@@ -187,7 +187,7 @@ async fn a_middleware_between_sees_each_send_as_the_caller_made_it() {
     world.authorization.revoke_access_tokens();
 
     let timeout = Duration::from_secs(20);
-    let url = world.url("/a?b=c#fragment");
+    let url = format!("{}#fragment", world.url("/a?b=c"));
     let request = client.post(&url).body("a body").timeout(timeout).build().unwrap();
     let mut extensions = Extensions::new();
     extensions.insert(Mark(7));

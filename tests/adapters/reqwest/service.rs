@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     pin::Pin,
     task::{Context, Poll},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -27,7 +27,7 @@ async fn a_valid_token_is_attached_and_nothing_is_refreshed() {
     for client in VERSIONS {
         let world = World::new().await;
         let stack = stack(&world.session, client());
-        let response = send(&stack, post(world.url("/a?b=c#d"), "a body")).await.unwrap();
+        let response = send(&stack, post(world.url("/a?b=c"), "a body")).await.unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(response.url().as_str(), world.url("/a?b=c"));
         assert_eq!(response.text().await.unwrap(), "a body");
@@ -242,7 +242,7 @@ async fn an_ended_session_is_told_beside_the_challenge_and_then_instead_of_a_sen
 async fn a_timeout_of_reqwest_is_passed_on_and_refreshes_nothing() {
     let world = World::new().await;
     let hold = world.api.hold();
-    let client = reqwest::Client::builder().timeout(std::time::Duration::from_millis(20));
+    let client = reqwest::Client::builder().timeout(Duration::from_millis(20));
     let stack = stack(&world.session, client.build().unwrap());
     let error = send(&stack, get(world.url("/a"))).await.unwrap_err();
     assert!(error.downcast_ref::<reqwest::Error>().unwrap().is_timeout());
@@ -339,4 +339,30 @@ async fn the_token_endpoint_is_reached_by_reqwest_and_its_redirects_are_not_foll
     assert_eq!(response.status(), 401);
     assert!(response.extensions().get::<RefreshError>().is_some());
     assert_eq!(away.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_token_endpoint_that_reqwest_cannot_connect_to_was_sent_nothing() {
+    for (is_told, is_ambiguous) in [(true, false), (false, true)] {
+        let closed = AuthorizationServer::new().serve().await.unwrap();
+        let endpoint = closed.uri("/token").to_string();
+        drop(closed);
+        let client = ReqwestService::new(http1());
+        let grant = RefreshTokenGrant::new_insecure(&endpoint, "app", client).unwrap();
+        let grant = match is_told {
+            true => {
+                grant.not_sent(|error| error.downcast_ref().is_some_and(reqwest::Error::is_connect))
+            }
+            false => grant,
+        };
+        let tokens = AuthorizationServer::new().login().expires_at(SystemTime::UNIX_EPOCH);
+        let session = Session::builder(grant)
+            .tokens(tokens)
+            .attempts(1, Duration::ZERO)
+            .insecure_origin("http://127.0.0.1:9")
+            .build()
+            .unwrap();
+        let error = soon(session.token()).await.unwrap_err();
+        assert_eq!(error.was_ambiguous(), is_ambiguous, "{error:?}");
+    }
 }
