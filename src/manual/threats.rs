@@ -14,6 +14,7 @@
 //! | a refresh cookie reaches another place | the jar speaks to the refresh endpoint's own origin alone, and by `Domain`, `Path`, `Secure` and the name's prefix; a list of public suffixes would protect nothing more; requests of the program get no cookie |
 //! | tokens in logs | no `Debug`, `Display` or error source shows any part of one, nor what a server wrote; header values are marked sensitive |
 //! | tokens in memory dumps | buffers of this crate are zeroized when they are dropped; see below for the rest |
+//! | tokens at rest | a file for its owner alone; `Sealed` records in any store (feature `sealed`), the operating system's secret storage (feature `keyring`) |
 //! | a request goes out anonymously | it fails instead |
 //! | a stampede at the token endpoint | single flight, attempts, a cool-down that honours `Retry-After`, and a brake |
 //! | a hostile resource server | its challenge costs at most one refresh for each token; parsers are bounded, linear and do not panic |
@@ -33,7 +34,7 @@
 //!
 //! Zeroizing ends where a token leaves this crate's own buffers. The text of the `Authorization` value is one
 //! of these: it is zeroized when the last request that carries it is gone. Out of reach are the connection's
-//! write buffer and TLS records, HTTP/2's header tables, the private key of a client certificate (rustls's),
+//! write buffer and TLS records, messages to a secret storage and what its client makes of them, HTTP/2's header tables, the private key of a client certificate (rustls's),
 //! the fields that an HTTP client reads (`Set-Cookie` among them) and what `cookie_store` keeps of them during a
 //! call, what the readers of PEM and JSON and the crypto back end make of a
 //! [`ClientAuthentication`](crate::ClientAuthentication)'s key and of a message that is signed, the names of

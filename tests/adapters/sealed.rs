@@ -1,6 +1,7 @@
 //! What the inner store of a `Sealed` one gets to see, and what does not open.
 
 use std::{
+    cell::Cell,
     error::Error,
     future::ready,
     sync::{
@@ -11,10 +12,11 @@ use std::{
 };
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use tempfile::TempDir;
 use tower_reauth::{
-    AccessToken, Entry, Expected, MemoryStore, Record, RefreshError, RefreshToken, Sealed,
-    SealingAlgorithm, SealingKey, Session, StoreError, Swap, TokenSet, TokenStore, UnsealError,
-    Version, source_fn, testing::store_contract,
+    AccessToken, Entry, Expected, FileStore, MemoryStore, Record, RefreshError, RefreshToken,
+    Sealed, SealingAlgorithm, SealingKey, Session, StoreError, Stored, Swap, TokenSet, TokenStore,
+    UnsealError, Version, source_fn, testing::store_contract,
 };
 
 const NAME: &str = "my-app/alice";
@@ -96,6 +98,44 @@ async fn a_sealed_store_keeps_the_contract() {
         })
         .await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sealed_file_keeps_the_contract() {
+    let folder = TempDir::new().unwrap();
+    let files = Cell::new(0);
+    store_contract(|| {
+        let path = folder.path().join(files.replace(files.get() + 1).to_string());
+        let store = || Sealed::new(FileStore::open(&path).unwrap(), key(), NAME);
+        ready((store(), store()))
+    })
+    .await;
+}
+
+/// Whoever can write to the file can take the record away, and cannot make another of it.
+#[tokio::test]
+async fn a_file_with_one_byte_changed_is_the_record_or_an_error() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("session");
+    let store = Sealed::new(FileStore::open(&path).unwrap(), key(), NAME);
+    let _ = store.compare_and_store(Expected::Any, record()).await.unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    assert!(!String::from_utf8_lossy(&whole).contains("refresh-1"));
+    let mut refused = 0;
+    for at in 0..whole.len() {
+        for bit in [0, 5] {
+            let mut changed = whole.clone();
+            changed[at] ^= 1 << bit;
+            std::fs::write(&path, &changed).unwrap();
+            match store.load().await {
+                // The version is the file's own, and so are members that nobody knows.
+                Ok(Some(Stored { entry: Entry::Live(found), .. })) => assert_eq!(found, record()),
+                Ok(other) => panic!("byte {at}: {other:?}"),
+                Err(error) => refused += usize::from(error.is_corrupt()),
+            }
+        }
+    }
+    assert!(refused > whole.len(), "{refused} of {}", 2 * whole.len());
 }
 
 #[tokio::test]

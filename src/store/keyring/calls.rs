@@ -55,3 +55,84 @@ impl Calls {
         answer.unwrap_or(Err(KeyringError(Flaw::TimedOut).into()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    type Outcome = Result<u8, KeyringError>;
+
+    fn flaw(outcome: Outcome) -> Flaw {
+        outcome.unwrap_err().0
+    }
+
+    /// Work that goes on until it is told to end.
+    fn held() -> (mpsc::Sender<()>, impl FnOnce(GivenUp<'_>) -> Outcome + Send) {
+        let (end, until) = mpsc::channel();
+        let work = move |given_up: GivenUp<'_>| {
+            let _ = until.recv();
+            Ok(u8::from(given_up()))
+        };
+        (end, work)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_hangs_is_given_up_and_the_next_waits_for_its_end() {
+        let calls = Calls::new(Duration::from_secs(4));
+        let (end, work) = held();
+        assert_eq!(flaw(calls.run(work).await), Flaw::TimedOut);
+        let begun = Arc::new(Mutex::new(()));
+        let witness = begun.clone();
+        let next = calls.run(move |_| {
+            let _witness = witness;
+            Outcome::Ok(1)
+        });
+        assert_eq!(flaw(next.await), Flaw::TimedOut);
+        // It never began, and nothing of it is left.
+        assert_eq!(Arc::strong_count(&begun), 1);
+        end.send(()).unwrap();
+        // Threads take time that is none of a paused clock's.
+        tokio::time::resume();
+        assert_eq!(calls.run(|given_up| Outcome::Ok(u8::from(given_up()))).await, Ok(0));
+    }
+
+    #[tokio::test]
+    async fn work_learns_that_its_caller_has_gone() {
+        let calls = Calls::new(Duration::from_secs(60));
+        let (tell, told) = mpsc::channel();
+        let (end, work) = held();
+        let call = calls.run(move |given_up| {
+            let outcome = work(given_up);
+            let _ = tell.send(outcome.clone());
+            outcome
+        });
+        assert!(call.now_or_never().is_none());
+        end.send(()).unwrap();
+        assert_eq!(told.recv(), Ok(Ok(1)));
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_and_the_next_call_is_made() {
+        let calls = Calls::new(Duration::from_secs(60));
+        let panics = calls.run(|_| -> Outcome { panic!("as it was told") });
+        assert_eq!(flaw(panics.await), Flaw::Panicked);
+        assert_eq!(calls.run(|_| Outcome::Ok(1)).await, Ok(1));
+    }
+
+    #[test]
+    fn without_a_runtime_a_call_takes_as_long_as_it_takes() {
+        let calls = Calls::new(Duration::ZERO);
+        let mut call = tokio_test::task::spawn(calls.run(|_| Outcome::Ok(1)));
+        let outcome = loop {
+            match call.poll() {
+                std::task::Poll::Ready(outcome) => break outcome,
+                std::task::Poll::Pending => thread::yield_now(),
+            }
+        };
+        assert_eq!(outcome, Ok(1));
+    }
+}

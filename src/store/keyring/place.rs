@@ -47,7 +47,7 @@ impl Keyring {
             service: service.as_ref().into(),
             user: user.as_ref().into(),
             backend: Backend::Native,
-            limit: Duration::from_secs(5),
+            limit: Duration::from_secs(4),
         }
     }
 
@@ -70,9 +70,10 @@ impl Keyring {
 
     /// How long a call may take, with its wait for the call before it. The storage may have to ask the
     /// user; what takes longer is [`unavailable`](StoreError::is_unavailable), and works
-    /// again once the user has answered. A session waits 5 s for its store at most.
+    /// again once the user has answered. A session waits 5 s for its store at most, and does not learn
+    /// the reason of what takes as long.
     ///
-    /// Default: 5 s.
+    /// Default: 4 s.
     #[must_use]
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
