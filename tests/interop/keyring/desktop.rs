@@ -129,6 +129,11 @@ async fn a_file_that_is_sealed_by_a_key_in_a_secret_service_keeps_the_contract()
 }
 
 #[tokio::test]
+async fn the_key_of_a_sealed_file_is_made_once() {
+    Desktop::unlocked().await.run("many_who_open_a_sealed_file_at_once_have_one_key").await;
+}
+
+#[tokio::test]
 async fn a_record_outlives_its_process_and_the_secret_service() {
     let mut desktop = Desktop::unlocked().await;
     desktop.run("a_record_is_stored").await;

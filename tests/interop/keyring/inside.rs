@@ -158,6 +158,16 @@ async fn the_contract_is_kept_by_a_sealed_file() {
 
 #[ignore = "a part of a test"]
 #[tokio::test]
+async fn many_who_open_a_sealed_file_at_once_have_one_key() {
+    let stores = futures::future::join_all((0..8).map(|_| sealed())).await;
+    let _ = stores[0].compare_and_store(Expected::Absent, record()).await.unwrap();
+    for store in &stores {
+        assert_eq!(live(store).await, record());
+    }
+}
+
+#[ignore = "a part of a test"]
+#[tokio::test]
 async fn a_record_is_stored() {
     let store = store();
     assert!(store.load().await.unwrap().is_none());
