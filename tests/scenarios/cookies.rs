@@ -305,6 +305,17 @@ async fn the_same_holds_for_the_refresh_after_a_failed_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_logout_after_a_cut_answer_sends_the_cookie_that_is_good() {
+    let back_end = BackEnd::new();
+    let session = back_end.builder().ambiguous(AmbiguousPolicy::Surface).build().unwrap();
+    back_end.trouble(Trouble::Cut);
+    assert!(session.token().await.unwrap_err().was_ambiguous());
+    session.logout().await.unwrap();
+    assert!(!back_end.is_alive());
+    assert_eq!(back_end.seen().last().unwrap().header("cookie"), "refresh=R2; csrftoken=C1");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_that_never_left_is_sent_again() {
     let back_end = BackEnd::new();
     let session = back_end.builder().build().unwrap();

@@ -257,7 +257,8 @@ impl<S> CookieGrant<S> {
     }
 
     /// Which answers of the refresh endpoint mean that the session is over: a back end that redirects to
-    /// its login page, or says 403. It is asked for every answer but 5xx, which are no verdict.
+    /// its login page, or says 403. What it says of a 5xx counts for nothing, nor what it says of answers to
+    /// other requests of this grant.
     ///
     /// Default: 401.
     #[must_use]
@@ -403,6 +404,8 @@ struct Call<'a> {
     spent: &'a RefreshToken,
     jar: Jar,
     departure: Departure,
+    /// Whether another attempt may follow, which must send the cookies of this one.
+    repeats: bool,
 }
 
 impl<'a> Call<'a> {
@@ -410,16 +413,19 @@ impl<'a> Call<'a> {
         grant: &CookieGrant<S>,
         spent: &'a RefreshToken,
         departure: Departure,
+        repeats: bool,
     ) -> Option<Self> {
         let newest = grant.successor.of(spent);
         let jar = Jar::read(newest.expose_secret(), &grant.refresh.url)?;
         let csrf = grant.csrf.as_ref().map(|(csrf, _)| &*csrf.cookie);
-        jar.has_beside(csrf, &grant.refresh.url, now()).then_some(Self { spent, jar, departure })
+        let any = jar.has_beside(csrf, &grant.refresh.url, now());
+        any.then_some(Self { spent, jar, departure, repeats })
     }
 
     fn receive<S>(&mut self, grant: &CookieGrant<S>, headers: &HeaderMap, url: &Url) {
         self.jar.receive(headers, url, now());
-        if let Ok(next) = self.jar.text(now())
+        if self.repeats
+            && let Ok(next) = self.jar.text(now())
             && next != *self.spent
         {
             grant.successor.set(Some((self.spent.clone(), next)));
@@ -439,8 +445,8 @@ where
         held.departure().prepare();
         let login_required = || RefreshError::new(Kind::LoginRequired);
         let spent = held.refresh_token().ok_or_else(login_required)?;
-        let mut call =
-            Call::new(self, spent, held.departure().clone()).ok_or_else(login_required)?;
+        let departure = held.departure().clone();
+        let mut call = Call::new(self, spent, departure, true).ok_or_else(login_required)?;
         let (answer, over) = self.post(&self.refresh, &mut call).await?;
         let tokens = answer::tokens(&answer, &self.places, over, now())?;
         let cookies = call.jar.text(now()).map_err(|flaw| outcome::unusable().with_source(flaw))?;
@@ -451,9 +457,10 @@ where
     async fn revoke(&self, tokens: TokenSet) -> Result<(), RefreshError> {
         let (Some(logout), Some(held)) = (&self.logout, tokens.refresh()) else { return Ok(()) };
         // Without cookies there is no session at the back end.
-        let Some(mut call) = Call::new(self, held, Departure::default()) else { return Ok(()) };
+        let Some(mut call) = Call::new(self, held, Departure::default(), false) else {
+            return Ok(());
+        };
         let (answer, _) = self.post(logout, &mut call).await?;
-        self.successor.set(None);
         let over = answer.status.is_success()
             // To the login page, as after a logout in a browser.
             || answer.status.is_redirection()
