@@ -77,11 +77,11 @@
 //! | `UNAUTHENTICATED` in trailers, after response headers | an answer: the head is all that is judged, and it said 200; with [`TrailersLayer`] a challenge, if no message came before |
 //! | `UNAUTHENTICATED` in trailers, after messages | an answer |
 //!
-//! tonic, the C core, grpc-js and grpc-go refuse by trailers alone, from a handler and from what stands
-//! before it, as long as nobody has sent response metadata. One who has (`send_initial_metadata`,
-//! `sendMetadata`, in grpc-go also `SetHeader`, such as for the number of a request) makes them send
-//! headers first; so does a stream that looks at the token after it has begun. The sign is a status
-//! `UNAUTHENTICATED` without a refresh: then add [`TrailersLayer`].
+//! tonic 0.14, the C core 1.85, grpc-js 1.14 and grpc-go 1.33 refuse by trailers alone, from a handler and
+//! from what stands before it, as long as nobody has sent response metadata. One who has
+//! (`send_initial_metadata`, `sendMetadata`, in grpc-go also `SetHeader`, such as for the number of a
+//! request) makes them send headers first; so does a stream that looks at the token after it has begun.
+//! The sign is a status `UNAUTHENTICATED` without a refresh: then add [`TrailersLayer`].
 //!
 //! Calls of all four kinds start at once. The stream of requests is kept while it is sent, up to
 //! [`keep_bytes`](ReauthLayer::keep_bytes), and nothing is collected beforehand. If the server refuses it
