@@ -3,11 +3,11 @@
 use std::{
     collections::BTreeMap,
     fmt::Debug,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, OnceLock},
 };
 
 use tracing::{
-    Event, Id, Level, Subscriber,
+    Dispatch, Event, Id, Level, Subscriber,
     field::{Field, Visit},
     span::{Attributes, Record},
     subscriber::DefaultGuard,
@@ -56,8 +56,14 @@ impl Capture {
     /// For this thread, until the guard is dropped.
     pub(crate) fn start() -> (Self, DefaultGuard) {
         let capture = Self::default();
-        let subscriber = Registry::default().with(capture.clone());
-        (capture, tracing::subscriber::set_default(subscriber))
+        // A place in the code that another thread reached for the first time just before this subscriber was
+        // there may be remembered as one that nobody listens to. So there is always somebody, and what is
+        // remembered is looked up anew.
+        static LISTENER: OnceLock<Dispatch> = OnceLock::new();
+        LISTENER.get_or_init(|| Dispatch::new(Registry::default()));
+        let guard = tracing::subscriber::set_default(Registry::default().with(capture.clone()));
+        tracing::callsite::rebuild_interest_cache();
+        (capture, guard)
     }
 
     /// Every span of a refresh so far.
