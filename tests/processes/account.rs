@@ -114,6 +114,13 @@ impl Account {
         }
     }
 
+    /// Whether the one answer to this refresh token was found, though its process was killed with it.
+    fn is_answered_once(&self, token: &str) -> bool {
+        let mut arrivals = self.arrivals.iter().filter(|it| it.token == token);
+        let answered = arrivals.next().is_some_and(|it| it.status == Some(StatusCode::OK));
+        answered && arrivals.next().is_none()
+    }
+
     pub(crate) fn failures(&self) -> Vec<(&str, &Report)> {
         let failed = |report: &&Report| matches!(report, Report::Failed(_));
         let of = |life: &'_ Life| life.reports.iter().filter(failed).count() > 0;
@@ -179,6 +186,8 @@ impl fmt::Display for Account {
         writeln!(f, "  {} requests served", self.count(&Report::Served))?;
         writeln!(f, "  {random} kills at random, {by_chance} of them between send and save")?;
         writeln!(f, "  {aimed} kills aimed at a send, {} of them hit", unsaved.len() - by_chance)?;
+        let written = unsaved.iter().filter(|(_, token)| self.is_answered_once(token)).count();
+        writeln!(f, "  {written} of those hit had written the answer down")?;
         writeln!(f, "  {} token requests", self.arrivals.len())?;
         writeln!(f, "  sent again: {doubled} by the server's log; {found} marks were found")?;
         let whole = spread(self.windows().map(|window| window.whole));

@@ -28,7 +28,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 pub(crate) enum Death {
     /// At a moment that had nothing to do with it.
     Random,
-    /// As soon as it said that it was sending a token request.
+    /// Soon after it said that it was sending a token request.
     Aimed,
 }
 

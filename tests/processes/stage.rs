@@ -142,6 +142,10 @@ pub(crate) async fn kills<S: TokenStore>(mut stage: Stage<S>, time: Duration) ->
             }
         };
         if let Some((place, death)) = victim {
+            if death == Death::Aimed {
+                // From just after the send until after the save.
+                tokio::time::sleep(Duration::from_micros(fastrand::u64(..8_000))).await;
+            }
             stage.crew.kill(place, death).await;
         }
     }

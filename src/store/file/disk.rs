@@ -14,9 +14,10 @@ use zeroize::Zeroizing;
 use super::{
     failure::{failed, unreadable},
     fault::{Step, done},
+    leftover::{self, Leftover},
 };
 use crate::{
-    Expected, StoreError, Stored, Swap,
+    Expected, StoreError, Stored, Swap, Version,
     store::document::{Document, Unreadable},
 };
 
@@ -62,13 +63,18 @@ impl Disk {
         stored: Stored,
         is_late: impl Fn() -> bool,
     ) -> Result<Swap, StoreError> {
+        self.recover()?;
         let version = stored.version;
+        let mut follows = None;
         let (document, in_the_way) = match self.look()? {
             Present::Nothing => (Document::new(stored), false),
             Present::Document(present) if !expected.admits(Some(present.stored.version)) => {
                 return Ok(Swap::Moved);
             }
-            Present::Document(present) => (present.succeeded_by(stored), false),
+            Present::Document(present) => {
+                follows = Some(present.stored.version);
+                (present.succeeded_by(stored), false)
+            }
             // Another program of this machine was updated, and can read it.
             Present::Unreadable(Unreadable::Newer) => {
                 return Err(unreadable(&self.path, Unreadable::Newer));
@@ -76,11 +82,12 @@ impl Disk {
             Present::Unreadable(_) if expected == Expected::Any => (Document::new(stored), true),
             Present::Unreadable(reason) => return Err(unreadable(&self.path, reason)),
         };
-        let new = self.beside(format!(".new-{:016x}", fastrand::u64(..)));
+        let new = leftover::name(&self.path, follows);
         let replaced = self.replace(&new, &document, in_the_way, is_late);
-        // Last, since an answer of the token endpoint may be waiting to be saved. It takes what came to
-        // nothing just now, too.
-        self.sweep();
+        if replaced.is_err() {
+            // It came to nothing, and must not be recovered.
+            let _ = fs::remove_file(&new);
+        }
         replaced.map(|()| Swap::Done(version))
     }
 
@@ -154,21 +161,37 @@ impl Disk {
         Ok(())
     }
 
-    /// Remove what killed writers left: whoever calls this is the only one alive.
-    fn sweep(&self) {
-        let (Some(folder), Some(name)) = (self.path.parent(), self.path.file_name()) else {
-            return;
-        };
-        let mut prefix = name.to_owned();
-        prefix.push(".new-");
-        // What cannot be removed now can be later.
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            let random = name.as_encoded_bytes().strip_prefix(prefix.as_encoded_bytes());
-            if random.is_some_and(|it| it.len() == 16 && it.iter().all(u8::is_ascii_hexdigit)) {
-                let _ = fs::remove_file(entry.path());
+    /// Whether there may be something to [`recover`](Self::recover).
+    pub(super) fn has_leftovers(&self) -> bool {
+        !leftover::all(&self.path).is_empty()
+    }
+
+    /// Put in place what a killed writer had written down whole, and clear away the rest.
+    ///
+    /// An answer of the token endpoint is safe as soon as it is written down, before it is flushed and has
+    /// its name. To be called by one at a time, which is the only writer alive.
+    pub(super) fn recover(&self) -> Result<(), StoreError> {
+        for Leftover { path, follows } in leftover::all(&self.path) {
+            if self.is_next(&path, follows) {
+                let in_place = flush(&path).and_then(|()| fs::rename(&path, &self.path));
+                in_place.map_err(failed("replace", &self.path))?;
+                let _ = self.path.parent().map(sync_folder);
+            } else {
+                // What cannot be removed now can be later.
+                let _ = fs::remove_file(path);
             }
         }
+        Ok(())
+    }
+
+    /// Whether a record on its way is whole, and follows what is there.
+    fn is_next(&self, new: &Path, follows: Option<Version>) -> bool {
+        let present = match read(&self.path) {
+            Ok(Present::Document(document)) => Some(document.stored.version),
+            Ok(Present::Nothing) => None,
+            Ok(Present::Unreadable(_)) | Err(_) => return false,
+        };
+        present == follows && matches!(read(new), Ok(Present::Document(_)))
     }
 
     fn beside(&self, suffix: String) -> PathBuf {
@@ -221,6 +244,12 @@ fn write(path: &Path, text: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
+/// See on the disk what another process has written.
+fn flush(path: &Path) -> io::Result<()> {
+    // On Windows only who may write may flush.
+    OpenOptions::new().write(true).open(path)?.sync_all()
+}
+
 /// Create a folder, and those above it, for the owner alone. What exists is left as it is.
 pub(super) fn create_folder(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
@@ -264,7 +293,7 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::{AccessToken, Entry, Record, TokenSet, Version};
+    use crate::{AccessToken, Entry, Record, TokenSet};
 
     fn stored(name: &str) -> Stored {
         let record = Record::new(TokenSet::new(AccessToken::new(name).unwrap()));

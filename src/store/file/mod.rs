@@ -4,6 +4,7 @@ mod blocking;
 mod disk;
 mod failure;
 mod fault;
+mod leftover;
 mod locks;
 
 use std::{
@@ -28,6 +29,10 @@ use super::{Entry, Expected, Lease, Record, StoreError, Stored, Swap, TokenStore
 /// the operating system takes its locks back. One that is stopped keeps them, and the others are told
 /// [`busy`](StoreError::is_busy) after their [`patience`](Self::patience); its refresh token may be on
 /// its way, so nobody takes it for gone.
+///
+/// What no client can help is a process killed between sending a refresh token and writing the answer down,
+/// a few milliseconds. Once it is written down, be it not flushed and not in its place yet, the next process finds it.
+/// Otherwise that one sends the same refresh token again, as [`AmbiguousPolicy`](crate::AmbiguousPolicy) says.
 ///
 /// ```
 /// use tower_reauth::{FileStore, Session, TokenStore};
@@ -56,7 +61,7 @@ use super::{Entry, Expected, Lease, Record, StoreError, Stored, Swap, TokenStore
 /// |---|---|
 /// | `session.json` | the record or tombstone, as JSON; only its owner may read it (0600) |
 /// | `session.json.lease`, `session.json.lock` | two empty files to lock: the right to refresh, and the short section in which the record is replaced. Leave them: a process that waits holds on to the file, not to its name |
-/// | `session.json.new-…` | a record on its way; one that a killed process left is removed by the next swap |
+/// | `session.json.new-…` | a record on its way. If its process is killed, the next lease or swap puts it in place, or removes it if it is not whole |
 /// | `session.json.kept-…` | what was no record and stood in the way of a login |
 ///
 /// Folders that are missing are created for the owner alone (0700), those that exist are left as they are.
@@ -149,7 +154,14 @@ impl TokenStore for FileStore {
     }
 
     async fn lease(&self) -> Result<Lease, StoreError> {
-        self.locks.lease(self.patience).await
+        let lease = self.locks.lease(self.patience).await?;
+        // Who had it before may have been killed with an answer written down: it must not be asked for again.
+        let disk = self.disk.clone();
+        let work = move || if disk.has_leftovers() { Ok(Some(disk)) } else { Ok(None) };
+        if let Some(disk) = blocking::run(work).await? {
+            self.locks.section(move || disk.recover()).await?;
+        }
+        Ok(lease)
     }
 
     async fn compare_and_store(

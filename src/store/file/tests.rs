@@ -7,6 +7,8 @@ use std::{
     process::Command,
 };
 
+use futures_util::FutureExt;
+
 use super::{Dropped, FileStore, disk::Disk, fault::Step};
 use crate::{AccessToken, Entry, Expected, Record, Stored, Swap, TokenSet, TokenStore, Version};
 
@@ -49,7 +51,7 @@ fn a_child_saves() {
     let Some(path) = std::env::var_os(PATH) else { return };
     let store = FileStore::open(path).unwrap();
     let swap = store.compare_and_store(Expected::Any, record("new"));
-    let swap = futures_util::FutureExt::now_or_never(swap).expect("no runtime, no waiting");
+    let swap = swap.now_or_never().expect("no runtime, no waiting");
     assert!(matches!(swap, Ok(Swap::Done(_))));
 }
 
@@ -98,11 +100,26 @@ fn a_writer_killed_between_any_two_steps_leaves_the_old_record_or_the_new_one() 
             } else {
                 assert_eq!(found(&path).as_deref(), there, "{step:?}, {there:?}");
             }
+            // Written down is saved, for whoever has the lease next.
+            let is_whole = match step {
+                Step::WrittenUnsynced | Step::Written => there != Some("no record"),
+                Step::MovedAside => true,
+                _ => is_new,
+            };
             for left in beside(&path, "new") {
                 assert_eq!(mode(&left), 0o600, "what was on its way was nobody else's to read");
             }
 
-            // The next writer goes on, and clears away what is left.
+            let store = FileStore::open(&path).unwrap();
+            drop(store.lease().now_or_never().expect("no runtime, no waiting").unwrap());
+            assert!(beside(&path, "new").is_empty(), "{step:?}, {there:?}");
+            if is_whole {
+                assert_eq!(found(&path).as_deref(), Some("new"), "{step:?}, {there:?}");
+            } else if there != Some("no record") {
+                assert_eq!(found(&path).as_deref(), there, "{step:?}, {there:?}");
+            }
+
+            // The next writer goes on.
             assert!(!dies(&path, None), "{step:?}, {there:?}");
             assert_eq!(found(&path).as_deref(), Some("new"));
             assert!(beside(&path, "new").is_empty());
@@ -126,17 +143,18 @@ fn a_login_that_was_dropped_comes_too_late_and_what_a_refresh_brought_does_not()
 }
 
 #[test]
-fn a_sweep_takes_only_what_a_writer_left() {
+fn only_what_a_writer_left_is_taken_away() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("session.json");
     let stays = [
         "session.json.new",
-        "session.json.new-1",
-        "session.json.new-0123456789abcdeg",
-        "session.json.new-0123456789abcdef0",
-        "other.json.new-0123456789abcdef",
+        "session.json.new-0123456789abcdef",
+        "session.json.new-0123456789abcdef-1",
+        "session.json.new-0123456789abcdef-0123456789abcdeg",
+        "session.json.new-0123456789abcdef-+123456789abcdef",
+        "other.json.new-0123456789abcdef-0123456789abcdef",
     ];
-    for name in stays.into_iter().chain(["session.json.new-0123456789abcdef"]) {
+    for name in stays.into_iter().chain(["session.json.new-0123456789abcdef-0123456789abcdef"]) {
         fs::write(folder.path().join(name), "").unwrap();
     }
 
@@ -148,4 +166,23 @@ fn a_sweep_takes_only_what_a_writer_left() {
     let mut expected = [&stays[..], &["session.json"]].concat();
     expected.sort_unstable();
     assert_eq!(left, expected);
+}
+
+/// Somebody has gone on since it was written.
+#[test]
+fn what_follows_another_record_is_not_put_in_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("session.json");
+    let _ = save(&path, Expected::Absent, "late");
+    let late = fs::read(&path).unwrap();
+    let _ = save(&path, Expected::Any, "newest");
+    for follows in [0_u64, 1] {
+        let name = format!("session.json.new-{follows:016x}-0123456789abcdef");
+        fs::write(folder.path().join(name), &late).unwrap();
+    }
+
+    drop(FileStore::open(&path).unwrap().lease().now_or_never().unwrap().unwrap());
+
+    assert_eq!(found(&path).as_deref(), Some("newest"));
+    assert!(beside(&path, "new").is_empty());
 }
