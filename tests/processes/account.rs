@@ -187,7 +187,7 @@ impl fmt::Display for Account {
         writeln!(f, "  {random} kills at random, {by_chance} of them between send and save")?;
         writeln!(f, "  {aimed} kills aimed at a send, {} of them hit", unsaved.len() - by_chance)?;
         let written = unsaved.iter().filter(|(_, token)| self.is_answered_once(token)).count();
-        writeln!(f, "  {written} of those hit had written the answer down")?;
+        writeln!(f, "  {written} of all these had written the answer down")?;
         writeln!(f, "  {} token requests", self.arrivals.len())?;
         writeln!(f, "  sent again: {doubled} by the server's log; {found} marks were found")?;
         let whole = spread(self.windows().map(|window| window.whole));
