@@ -43,7 +43,7 @@ mod oracle;
 mod provider;
 mod python;
 mod recorder;
-#[cfg(feature = "redis")]
+#[cfg(all(feature = "redis", feature = "sealed"))]
 mod redis;
 mod refreshing;
 mod site;

@@ -28,6 +28,7 @@ pub(super) fn seal(key: &SealingKey, name: &str, record: Record) -> Result<Recor
     let algorithm = key.seals_by();
     let mut text = format!("{VERSION}.{}.{}.", algorithm.name(), key.id());
     let bound = bound(&text, name);
+    let since = record.spent_since();
     // The inner store gives it its version.
     let stored = Stored { entry: Entry::Live(record), version: Version::new(0) };
     let plain = Document::new(stored).text();
@@ -37,7 +38,8 @@ pub(super) fn seal(key: &SealingKey, name: &str, record: Record) -> Result<Recor
     }?;
     BASE64_URL_SAFE_NO_PAD.encode_string(sealed, &mut text);
     let token = AccessToken::new(text).map_err(|error| StoreError::corrupt().with_source(error))?;
-    Ok(Record::new(TokenSet::new(token)).issuer(Some(MARKER)))
+    // A store that knows its lease's holder by the mark must see it; what counts is the one inside.
+    Ok(Record::new(TokenSet::new(token)).issuer(Some(MARKER)).spending_since(since))
 }
 
 /// What was sealed under `name` by one of `keys`.

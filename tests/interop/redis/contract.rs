@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use tower_reauth::{RedisStore, testing::store_contract};
+use tower_reauth::{RedisStore, Sealed, SealingKey, testing::store_contract};
 
 use super::server::Redis;
 use crate::support::soon;
@@ -76,6 +76,20 @@ async fn a_client_of_the_third_protocol_keeps_the_contract() {
     let fresh = || async {
         let name = name();
         (RedisStore::open(&url, &name).unwrap(), RedisStore::open(&url, &name).unwrap())
+    };
+    soon(store_contract(fresh)).await;
+}
+
+#[tokio::test]
+async fn what_is_encrypted_keeps_the_contract() {
+    let (redis, name) = (Redis::start().await, names());
+    let fresh = || async {
+        let name = name();
+        let open = || {
+            let key = SealingKey::from_bytes("key", [7; 32]).unwrap();
+            Sealed::new(redis.store(&name), key, &*name)
+        };
+        (open(), open())
     };
     soon(store_contract(fresh)).await;
 }

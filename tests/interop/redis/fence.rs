@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use tokio::runtime::{Builder, Runtime};
-use tower_reauth::{Expected, Lease, RedisStore, Swap, TokenStore, Version};
+use tower_reauth::{Expected, Lease, RedisStore, Sealed, SealingKey, Swap, TokenStore, Version};
 
 use super::{done, record, server::Redis, stored};
 use crate::support::soon;
@@ -74,6 +74,29 @@ fn the_mark_of_an_older_holder_is_refused_after_a_newer_one_gave_its_lease_back(
     assert_eq!(older.mark(version), Swap::Moved);
     let newer = redis.store("alice");
     assert_eq!(main.block_on(newer.load()).unwrap().unwrap().version, version, "it is untouched");
+}
+
+/// What is encrypted is marked and fenced as what is not.
+#[test]
+fn the_sealed_mark_of_an_older_holder_is_refused_too() {
+    let (main, redis, _) = world();
+    let sealed = |store| {
+        let key = SealingKey::from_bytes("key", [7; 32]).unwrap();
+        Sealed::new(store, key, "alice")
+    };
+    let older = Stopped::with_a_lease(&redis);
+    let newer = sealed(redis.store("alice"));
+    let version = main.block_on(newer.compare_and_store(Expected::Any, record("1"))).unwrap();
+    let version = done(version);
+    let Stopped { runtime, store, lease } = older;
+    let store = sealed(store);
+    let mark = || record("1").spending_since(Some(SystemTime::UNIX_EPOCH));
+    let marked = store.compare_and_store(Expected::Version(version), mark());
+    let version = done(runtime.block_on(marked).unwrap());
+    main.block_on(async { drop(soon(newer.lease()).await.unwrap()) });
+    let marked = store.compare_and_store(Expected::Version(version), mark());
+    assert_eq!(runtime.block_on(marked).unwrap(), Swap::Moved);
+    drop(lease);
 }
 
 /// To lose tokens that were rotated would be worse than anything they could undo.

@@ -129,3 +129,24 @@ async fn however_many_wait_there_are_two_connections() {
     }
     redis.says(&["PUBSUB", "CHANNELS"], |channels: Vec<String>| channels.is_empty()).await;
 }
+
+/// That nobody may be told is no failure of the connection.
+#[tokio::test]
+async fn a_release_that_nobody_may_be_told_of_goes_over_the_same_connection() {
+    let redis = Redis::start().await;
+    let rights = ["ACL", "SETUSER", "mute", "on", ">secret", "~*", "+@all", "resetchannels"];
+    let () = redis.ask(&rights).await;
+    let store = RedisStore::open(&redis.url_of("mute", "secret"), "alice").unwrap();
+    let connection = async || {
+        let all: String = redis.ask(&["CLIENT", "LIST"]).await;
+        let mute = all.lines().find(|line| line.contains("user=mute")).expect("it is connected");
+        mute.split(' ').next().unwrap().to_owned()
+    };
+    drop(store.lease().await.unwrap());
+    store.settle().await;
+    let first = connection().await;
+    drop(store.lease().await.unwrap());
+    store.settle().await;
+    assert!(store.load().await.unwrap().is_none());
+    assert_eq!(connection().await, first);
+}
