@@ -139,13 +139,15 @@ async fn a_file_with_one_byte_changed_is_the_record_or_an_error() {
 }
 
 #[tokio::test]
-async fn a_record_comes_back_and_the_inner_store_sees_nothing_of_it() {
+async fn a_record_comes_back_and_the_inner_store_sees_nothing_of_it_but_the_mark() {
     for algorithm in ALGORITHMS {
         let (store, inner) = sealed(key().algorithm(algorithm)).await;
         assert_eq!(live(&store).await, record());
         let kept = live(&inner).await;
         let bare = Record::new(TokenSet::new(kept.tokens().access().clone()));
-        assert_eq!(kept, bare.issuer(Some(MARKER)));
+        let since = record().spent_since();
+        assert!(since.is_some());
+        assert_eq!(kept, bare.issuer(Some(MARKER)).spending_since(since));
         let text = text(&inner).await;
         let sealed = BASE64_URL_SAFE_NO_PAD.decode(text.rsplit('.').next().unwrap()).unwrap();
         for secret in ["access-1", "refresh-1", "tower-reauth", "read write", "login", "19000"] {

@@ -46,7 +46,8 @@ use super::{Entry, Expected, Lease, Record, StoreError, Stored, Swap, TokenStore
 ///
 /// - Whoever can write to the inner store can put back a record that was sealed before, or take it away.
 /// - Tombstones are the inner store's own and are not sealed: whoever can write there can log a session out.
-/// - The length of a record can be seen, and so can the key's id, and when it is written.
+/// - The length of a record can be seen, and so can the key's id, when it is written, and the mark of a refresh
+///   that is under way.
 /// - It keeps nothing from who can read this process's memory, or the key where it is kept.
 ///
 /// # Cost
