@@ -177,3 +177,24 @@ async fn within<T>(call: impl Future<Output = RedisResult<T>>) -> RedisResult<T>
 fn broken() -> RedisError {
     std::io::Error::from(std::io::ErrorKind::TimedOut).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    /// The lease may have been given back between their question and their coming.
+    #[tokio::test]
+    async fn who_comes_beside_others_asks_once_more() {
+        let (ears, nowhere) = (Arc::new(Ears::default()), Client::open("unix:///nowhere").unwrap());
+        let mut first = ears.hear(&nowhere, "channel");
+        assert!(first.heard().now_or_never().is_none());
+        let mut second = ears.hear(&nowhere, "channel");
+        assert!(second.heard().now_or_never().is_some());
+        assert!(second.heard().now_or_never().is_none());
+        assert!(first.heard().now_or_never().is_none());
+        ears.wake("channel");
+        assert!(first.heard().now_or_never().is_some() && second.heard().now_or_never().is_some());
+    }
+}

@@ -1,6 +1,7 @@
 //! `RedisStore` against `redis-server`, which each test starts in a folder of its own.
 
 mod contract;
+mod cutter;
 mod fence;
 mod layout;
 mod leases;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tower_reauth::{Expected, RedisStore, StoreError, TokenStore};
 
-use super::{done, record, server::Redis, stored};
+use super::{cutter::Cutter, done, record, server::Redis, stored};
 use crate::support::soon;
 
 const LIMIT: Duration = Duration::from_millis(300);
@@ -178,4 +178,30 @@ async fn a_lease_whose_grant_got_lost_is_given_back() {
     assert!(soon(asked).await.unwrap_err().is_unavailable());
     redis.thaw().await;
     drop(soon(redis.store("alice").lease()).await.unwrap());
+}
+
+/// Redis did it, and nobody heard: it is asked again, and says the same.
+#[tokio::test]
+async fn what_was_done_and_not_heard_of_is_done_once() {
+    let redis = Redis::start().await;
+    let cutter = Cutter::before(redis.socket()).await;
+    let store = RedisStore::open(&cutter.url(), "alice").unwrap();
+    let store = store.lease_duration(Duration::from_secs(3600)).poll_interval(LIMIT);
+    is_up(&store).await;
+
+    let version = store.load().await.unwrap().unwrap().version;
+    cutter.lose_an_answer();
+    let saved = store.compare_and_store(Expected::Version(version), record("2")).await;
+    assert!(cutter.has_lost_it());
+    let saved = done(saved.unwrap());
+    assert_eq!(store.load().await.unwrap().unwrap().version, saved);
+    assert_eq!(stored(&store).await.as_deref(), Some("access-2"));
+
+    cutter.lose_an_answer();
+    let lease = soon(store.lease()).await.unwrap();
+    assert!(cutter.has_lost_it());
+    cutter.lose_an_answer();
+    drop(lease);
+    drop(soon(redis.store("alice").lease()).await.unwrap());
+    assert!(cutter.has_lost_it());
 }

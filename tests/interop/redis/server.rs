@@ -2,6 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, TcpListener},
+    path::PathBuf,
     process::Stdio,
     time::Duration,
 };
@@ -54,7 +55,11 @@ impl Redis {
     }
 
     pub(super) fn url(&self) -> String {
-        format!("unix://{}", self.folder.path().join("socket").display())
+        format!("unix://{}", self.socket().display())
+    }
+
+    pub(super) fn socket(&self) -> PathBuf {
+        self.folder.path().join("socket")
     }
 
     pub(super) fn url_of(&self, user: &str, password: &str) -> String {
