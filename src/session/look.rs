@@ -1,7 +1,7 @@
 //! Reads the store, and says what the record is to this session.
 
 use crate::{
-    Entry, Expected, Record, StoreError, Stored, Version,
+    Entry, Expected, Record, StoreError, Stored, TokenSet, Version,
     lifecycle::Life,
     session::{
         calls::bounded,
@@ -40,19 +40,25 @@ pub(crate) async fn look(shared: &Shared) -> Result<Found, StoreError> {
     let now = shared.clock.now();
     let (kept, discarded) =
         shared.gate.ask(&now, |state| (state.holding.kept(), state.holding.discarded().cloned()));
-    Ok(judge(shared, stored, kept.as_ref(), discarded.as_ref()))
+    Ok(judge(shared, stored, kept.as_ref(), None, discarded.as_ref()))
 }
 
-/// As [`look`], but what the record is to these tokens, even if others are held by now.
-pub(crate) async fn look_for(shared: &Shared, kept: &Kept) -> Result<Found, StoreError> {
+/// As [`look`], but what the record is to these tokens, which came for those that were `spent`, whatever
+/// is held by now.
+pub(crate) async fn look_for(
+    shared: &Shared,
+    kept: &Kept,
+    spent: Option<&TokenSet>,
+) -> Result<Found, StoreError> {
     let stored = bounded(shared.settings.store, shared.store.load()).await?;
-    Ok(judge(shared, stored, Some(kept), None))
+    Ok(judge(shared, stored, Some(kept), spent, None))
 }
 
 fn judge(
     shared: &Shared,
     stored: Option<Stored>,
     kept: Option<&Kept>,
+    spent: Option<&TokenSet>,
     discarded: Option<&Discarded>,
 ) -> Found {
     let Some(Stored { entry, version }) = stored else { return Found::Absent };
@@ -70,12 +76,13 @@ fn judge(
     };
     // Whoever marked the record and no longer has the lease has vanished.
     let interrupted = record.spent_since().is_some();
+    let is_spent = spent.is_some_and(|spent| is_same(spent, &record));
     if let Some(kept) = kept
-        && (follows || is_known(kept, &record, version))
+        && (follows || is_spent || is_known(kept, &record, version))
     {
         // The mark of a refresh token says nothing of its successor.
         let interrupted = interrupted && record.tokens().refresh() == kept.tokens.refresh();
-        let is_current = is_same(kept, &record);
+        let is_current = is_same(&kept.tokens, &record);
         return Found::Known { version, interrupted, is_current };
     }
     if discarded.is_some_and(|discarded| discarded.covers(record.tokens(), record.family_id())) {
@@ -90,12 +97,12 @@ fn judge(
 
 fn is_known(kept: &Kept, record: &Record, version: Version) -> bool {
     kept.expected == Expected::Version(version)
-        || is_same(kept, record)
+        || is_same(&kept.tokens, record)
         // An older record that came back, as when its mark was taken away.
         || (kept.replaces.is_some() && record.tokens().refresh() == kept.replaces.as_ref())
 }
 
-fn is_same(kept: &Kept, record: &Record) -> bool {
-    let (stored, held) = (record.tokens(), &kept.tokens);
+fn is_same(held: &TokenSet, record: &Record) -> bool {
+    let stored = record.tokens();
     stored.access() == held.access() && stored.refresh() == held.refresh()
 }

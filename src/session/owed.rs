@@ -13,6 +13,9 @@ use crate::{
     },
 };
 
+/// How often a save or a burial starts over because somebody moved the record.
+const ROUNDS: usize = 4;
+
 /// Try again and again, on a task of its own and for a bounded time; then the next refresh does.
 pub(crate) fn pay_later(shared: &Arc<Shared>) {
     let Some(runtime) = shared.runtime() else { return };
@@ -79,7 +82,7 @@ pub(crate) async fn pay_once(shared: &Shared) -> Result<(), StoreError> {
         shared.gate.ask(&shared.clock.now(), |state| (state.holding.owed(), state.holding.kept()));
     let mut found = None;
     match (owed, kept) {
-        (Some(Owed::Save), Some(kept)) => save(shared, kept).await?,
+        (Some(Owed::Save), Some(kept)) => bounded(limit, save(shared, kept)).await?,
         (Some(owed @ Owed::Bury(expected)), _) => {
             // Moved: somebody logged in, or buried it.
             let _ = bounded(limit, shared.store.compare_and_bury(expected)).await?;
@@ -103,25 +106,33 @@ fn paid(shared: &Shared, owed: Owed) {
     shared.gate.ask(&shared.clock.now(), |state| state.holding.paid(owed));
 }
 
-async fn save(shared: &Shared, kept: Kept) -> Result<(), StoreError> {
-    // By version, so that a slow swap cannot undo what a refresh has stored meanwhile.
-    let swap = match look_for(shared, &kept).await? {
-        // A refresh has written them along with its mark, which must stay.
-        Found::Known { version, is_current: true, .. } => Swap::Done(version),
-        Found::Known { version, .. } => {
-            store(shared, &Kept { expected: Expected::Version(version), ..kept.clone() }).await?
+async fn save(shared: &Shared, mut kept: Kept) -> Result<(), StoreError> {
+    let now = || shared.clock.now();
+    for _ in 0..ROUNDS {
+        // By version, so that a slow swap cannot undo what a refresh has stored meanwhile.
+        let swap = match look_for(shared, &kept, None).await? {
+            // A refresh has written them along with its mark, which must stay.
+            Found::Known { version, is_current: true, .. } => Swap::Done(version),
+            Found::Known { version, .. } => {
+                kept.expected = Expected::Version(version);
+                store(shared, &kept).await?
+            }
+            Found::Absent => {
+                kept.expected = Expected::Absent;
+                store(shared, &kept).await?
+            }
+            // Somebody stored something newer: the next look finds it.
+            _ => {
+                shared.gate.ask(&now(), |state| state.holding.overtaken(&kept.tokens));
+                return Ok(());
+            }
+        };
+        if let Swap::Done(version) = swap {
+            shared.gate.ask(&now(), |state| state.holding.saved(&kept.tokens, version));
+            return Ok(());
         }
-        Found::Absent => {
-            store(shared, &Kept { expected: Expected::Absent, ..kept.clone() }).await?
-        }
-        _ => Swap::Moved,
-    };
-    shared.gate.ask(&shared.clock.now(), |state| match swap {
-        Swap::Done(version) => state.holding.saved(&kept.tokens, version),
-        // Somebody stored something newer: the next look finds it.
-        Swap::Moved => state.holding.overtaken(&kept.tokens),
-    });
-    Ok(())
+    }
+    Err(StoreError::busy())
 }
 
 /// The logout itself, first thing: bury what is in the store, and say what it was.
@@ -168,9 +179,6 @@ pub(crate) async fn disregard(shared: &Shared) {
         });
     }
 }
-
-/// How often a burial starts over because somebody moved the record.
-const ROUNDS: usize = 4;
 
 /// Bury this session's record, and return its tokens. Another one's is left alone.
 async fn bury(shared: &Shared, burial: Burial) -> Result<Option<TokenSet>, StoreError> {

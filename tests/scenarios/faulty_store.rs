@@ -37,6 +37,7 @@ struct State {
     swaps: u64,
     failures: HashMap<Op, usize>,
     delays: HashMap<Op, Duration>,
+    late: HashMap<Op, Duration>,
     calls: HashMap<Op, usize>,
     held: VecDeque<Held>,
 }
@@ -61,6 +62,11 @@ impl FaultyStore {
     /// Answer calls of this kind so much later; what they do they do at the end.
     pub(crate) fn delay(&self, op: Op, delay: Duration) {
         self.state().delays.insert(op, delay);
+    }
+
+    /// Do what calls of this kind ask for at once, and answer so much later.
+    pub(crate) fn answer_late(&self, op: Op, delay: Duration) {
+        self.state().late.insert(op, delay);
     }
 
     /// Whoever holds the next lease asks this whether it still does.
@@ -157,8 +163,14 @@ impl TokenStore for FaultyStore {
         expected: Expected,
         record: Record,
     ) -> Result<Swap, StoreError> {
-        self.begin(if record.spent_since().is_some() { Op::Mark } else { Op::Save }).await?;
-        Ok(self.swap(expected, Entry::Live(record)))
+        let op = if record.spent_since().is_some() { Op::Mark } else { Op::Save };
+        self.begin(op).await?;
+        let swap = self.swap(expected, Entry::Live(record));
+        let late = self.state().late.get(&op).copied();
+        if let Some(late) = late {
+            tokio::time::sleep(late).await;
+        }
+        Ok(swap)
     }
 
     async fn compare_and_bury(&self, expected: Expected) -> Result<Swap, StoreError> {

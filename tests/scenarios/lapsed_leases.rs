@@ -1,6 +1,9 @@
 //! A process that was stopped for longer than its lease, and goes on.
 
-use tower_reauth::{Entry, Record, RefreshError, Session};
+use std::time::{Duration, UNIX_EPOCH};
+
+use tokio::time::sleep;
+use tower_reauth::{Entry, Expected, Record, RefreshError, Session, Swap, TokenStore};
 
 use crate::{
     faulty_store::{FaultyStore, Op},
@@ -76,4 +79,85 @@ async fn what_failed_is_not_tried_again_after_the_lease_ran_out() {
         let marked = store.record().unwrap().spent_since().is_some();
         assert_eq!(marked, failure.was_ambiguous(), "the mark stays where it may be spent");
     }
+}
+
+/// A pair that another process stored and that has run out since.
+fn theirs() -> Record {
+    Record::new(pair("theirs", "second").expires_at(UNIX_EPOCH))
+}
+
+/// Wait until the source was asked so often.
+async fn until_asked(source: &Scripted, times: usize) {
+    while source.calls() < times {
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// As a process that took the holder of the lease for gone, and came no further.
+async fn mark_again(store: &FaultyStore) {
+    let version = store.load().await.unwrap().unwrap().version;
+    let mark = store.record().unwrap().spending_since(Some(UNIX_EPOCH));
+    let swap = store.compare_and_store(Expected::Version(version), mark).await;
+    assert!(matches!(swap, Ok(Swap::Done(_))));
+}
+
+/// P12: nobody else has the successor of what was sent, whatever this process held before it read that.
+#[tokio::test(start_paused = true)]
+async fn a_late_answer_is_saved_over_the_mark_of_a_process_that_came_no_further() {
+    let (source, store) = (Scripted::new(), FaultyStore::new());
+    let session = worn_out(&source, &store);
+    let first = session.token().await.unwrap();
+    store.put(Entry::Live(theirs()));
+    let release = source.answer_later(Ok(pair("new", "third")));
+    let (newer, ()) = tokio::join!(session.refresh_after(&first), async {
+        until_asked(&source, 2).await;
+        mark_again(&store).await;
+        release.send(()).unwrap();
+    });
+    assert_eq!(newer.unwrap().expose_secret(), "new");
+    assert_eq!(store.refresh().as_deref(), Some("third"));
+    assert_eq!(source.spent(), ["first", "second"]);
+}
+
+/// P12: what came is used, and saved as soon as nobody is in the way.
+#[tokio::test(start_paused = true)]
+async fn a_late_answer_is_kept_though_the_mark_is_moved_time_and_again() {
+    let (source, store) = (Scripted::new(), FaultyStore::new());
+    let session = worn_out(&source, &store);
+    let first = session.token().await.unwrap();
+    store.delay(Op::Save, Duration::from_millis(100));
+    let release = source.answer_later(Ok(pair("new", "third")));
+    let busy = async {
+        until_asked(&source, 2).await;
+        release.send(()).unwrap();
+        for _ in 0..30 {
+            // Between a look and the save that follows on it.
+            mark_again(&store).await;
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let (newer, ()) = tokio::join!(session.refresh_after(&first), busy);
+    assert_eq!(newer.unwrap().expose_secret(), "new");
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(store.refresh().as_deref(), Some("third"));
+    assert_eq!(source.spent(), ["first", "refresh-1"]);
+}
+
+/// P5: a verdict on a refresh token ends the session though another process marked it once more.
+#[tokio::test(start_paused = true)]
+async fn a_verdict_counts_though_the_mark_was_moved() {
+    let (source, store) = (Scripted::new(), FaultyStore::new());
+    let session = worn_out(&source, &store);
+    let first = session.token().await.unwrap();
+    store.put(Entry::Live(theirs()));
+    let release = source.answer_later(Err(RefreshError::rejected()));
+    let (answer, ()) = tokio::join!(session.refresh_after(&first), async {
+        until_asked(&source, 2).await;
+        mark_again(&store).await;
+        release.send(()).unwrap();
+    });
+    assert!(answer.unwrap_err().needs_login());
+    assert_eq!(source.spent(), ["first", "second"], "it is not sent again");
+    sleep(Duration::from_secs(60)).await;
+    assert!(store.is_buried());
 }

@@ -133,3 +133,22 @@ async fn a_login_that_waits_for_a_slow_logout_is_the_one_stored() {
         assert_eq!(session.token().await.unwrap().expose_secret(), "login");
     }
 }
+
+/// P6: what was logged out of is not sent afterwards.
+#[tokio::test(start_paused = true)]
+async fn a_refresh_whose_session_is_logged_out_while_it_marks_sends_nothing() {
+    let (source, store) = (Scripted::new(), after_a_login().await);
+    let session = process(&source, &store);
+    let token = session.token().await.unwrap();
+    store.answer_late(Op::Mark, Duration::from_secs(2));
+    let (refused, logout) = join(session.refresh_after(&token), async {
+        sleep(Duration::from_secs(1)).await;
+        session.logout().await
+    })
+    .await;
+    assert!(refused.unwrap_err().is_logged_out());
+    logout.unwrap();
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(source.calls(), 0);
+    assert!(store.is_buried());
+}

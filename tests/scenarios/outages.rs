@@ -77,6 +77,23 @@ async fn a_session_that_was_told_to_goes_on_from_memory_and_saves_later() {
     }
 }
 
+/// A store that goes down under a lease cannot renew it either.
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_runs_out_while_the_store_is_down_keeps_nobody_from_going_on() {
+    let (source, store) = (Scripted::new(), FaultyStore::new());
+    let session = builder(&source, &store)
+        .tokens(pair("seed", "first"))
+        .store_outage(OutagePolicy::GoOn)
+        .build()
+        .unwrap();
+    let seed = session.token().await.unwrap();
+    store.next_lease(|| false);
+    [Op::Load, Op::Mark, Op::Save].iter().for_each(|op| store.fail(*op, ALWAYS));
+    let mut events = session.events();
+    assert_eq!(session.refresh_after(&seed).await.unwrap().expose_secret(), "access-1");
+    assert_eq!((source.spent(), uncoordinated(&told(&mut events))), (vec!["first".into()], 1));
+}
+
 /// Busy is not unavailable: somebody is spending the refresh token just now.
 #[tokio::test(start_paused = true)]
 async fn no_policy_goes_on_while_somebody_else_holds_the_lease() {

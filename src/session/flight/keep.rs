@@ -1,16 +1,16 @@
 //! New tokens came: save them, then let them be used.
 
-use super::{Flight, Landing, over, unreadable};
+use super::{Flight, Landing, over};
 use crate::{
-    Expected, StoreError, Swap, TokenSet,
+    Expected, StoreError, Swap, TokenSet, Version,
     clock::Now,
     error::Kind,
     lifecycle::Outcome,
     session::{
-        calls::store,
+        calls::{bounded, store},
         events::Event,
         holding::Kept,
-        look::{Found, look},
+        look::{Found, look_for},
     },
     store::Lease,
 };
@@ -34,8 +34,9 @@ impl Flight {
             Some(previous) => previous.family,
             None => Some(fastrand::u64(..)),
         };
-        let tokens = match previous {
-            Some(previous) => answer.succeeding(&previous.tokens),
+        let spent = previous.map(|previous| previous.tokens);
+        let tokens = match &spent {
+            Some(spent) => answer.succeeding(spent),
             None => answer,
         };
         let (tokens, life) = shared.life_of_minted(tokens, sent);
@@ -58,7 +59,8 @@ impl Flight {
         }
         let new = Kept { tokens, expected, saved: false, replaces, family };
         self.minted = Some((Kept { tokens: in_use, ..new.clone() }, outcome));
-        let saved = self.save(&new).await;
+        // One bound for all of it: whoever waits for the tokens waits for that.
+        let saved = bounded(shared.settings.store, self.save(&new, spent.as_ref())).await;
         let Some((kept, outcome)) = self.minted.take() else { return Landing::Lost };
         if !self.owns() {
             // Taken away while they were being saved. Whoever did that has the last word in the store.
@@ -67,21 +69,21 @@ impl Flight {
             return Landing::Lost;
         }
         match saved {
-            Ok(Some(expected)) => Landing::Hold(Kept { expected, saved: true, ..kept }, outcome),
+            Ok(Saved::As(version)) => {
+                let expected = Expected::Version(version);
+                Landing::Hold(Kept { expected, saved: true, ..kept }, outcome)
+            }
             // A login or a logout elsewhere came first, and wins.
-            Ok(None) => match look(&shared).await {
-                Ok(Found::Newer { kept, life, .. }) => {
-                    // Another refresh of the same family would end with ours.
-                    self.revoked = revocable.filter(|_| kept.family != family);
-                    Landing::Hold(kept, Outcome::Adopted(life))
-                }
-                Ok(Found::Tombstone) => {
-                    self.revoked = revocable;
-                    over(Kind::LoggedOut)
-                }
-                Ok(Found::Foreign) => over(Kind::LoginRequired),
-                _ => unreadable(StoreError::busy()).into(),
-            },
+            Ok(Saved::Overtaken(Found::Newer { kept, life, .. })) => {
+                // Another refresh of the same family would end with ours.
+                self.revoked = revocable.filter(|_| kept.family != family);
+                Landing::Hold(kept, Outcome::Adopted(life))
+            }
+            Ok(Saved::Overtaken(Found::Tombstone)) => {
+                self.revoked = revocable;
+                over(Kind::LoggedOut)
+            }
+            Ok(Saved::Overtaken(_)) => over(Kind::LoginRequired),
             Err(error) => {
                 shared.tell(Event::PersistFailed(error));
                 Landing::Hold(kept, outcome)
@@ -89,18 +91,33 @@ impl Flight {
         }
     }
 
-    /// Save what follows a record. `Ok(None)`: somebody else's newer tokens, or a tombstone, are there.
-    async fn save(&self, kept: &Kept) -> Result<Option<Expected>, StoreError> {
+    /// Save what came for the tokens that were `spent`.
+    async fn save(&self, new: &Kept, spent: Option<&TokenSet>) -> Result<Saved, StoreError> {
         let shared = &self.shared;
-        if let Swap::Done(version) = store(shared, kept).await? {
-            return Ok(Some(Expected::Version(version)));
+        let mut new = new.clone();
+        for _ in 0..ROUNDS {
+            if let Swap::Done(version) = store(shared, &new).await? {
+                return Ok(Saved::As(version));
+            }
+            new.expected = match look_for(shared, &new, spent).await? {
+                // An earlier swap had happened, though its answer was lost.
+                Found::Known { version, is_current: true, .. } => return Ok(Saved::As(version)),
+                // What was spent, marked by one who took us for gone: ours is its successor.
+                Found::Known { version, .. } => Expected::Version(version),
+                Found::Absent => Expected::Absent,
+                found => return Ok(Saved::Overtaken(found)),
+            };
         }
-        // The same refresh token, marked by one who took us for gone: ours is its successor.
-        let Found::Known { version, .. } = look(shared).await? else { return Ok(None) };
-        let kept = Kept { expected: Expected::Version(version), ..kept.clone() };
-        Ok(match store(shared, &kept).await? {
-            Swap::Done(version) => Some(Expected::Version(version)),
-            Swap::Moved => None,
-        })
+        Err(StoreError::busy())
     }
+}
+
+/// How often a save starts over because somebody else moved the mark of what was spent.
+const ROUNDS: usize = 4;
+
+/// What became of new tokens in the store.
+enum Saved {
+    As(Version),
+    /// Somebody else's newer tokens are there, or a tombstone.
+    Overtaken(Found),
 }

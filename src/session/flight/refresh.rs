@@ -10,7 +10,7 @@ use crate::{
         calls::{bounded, store},
         events::Event,
         holding::Kept,
-        look::{Found, look},
+        look::{Found, look, look_for},
         shared::Shared,
     },
     store::Lease,
@@ -135,6 +135,10 @@ impl Flight {
             }
             Err(error) => return Some(unreadable(error).into()),
         };
+        if outage.is_some() && !is_held(lease.as_ref()) {
+            // A store that is down does not renew it either.
+            lease.take();
+        }
         self.spend_and_settle(marked, interrupted, lease).await
     }
 
@@ -201,6 +205,9 @@ impl Flight {
         lease: &mut Option<Lease>,
     ) -> Option<Landing> {
         let shared = self.shared.clone();
+        if !self.owns() {
+            return Some(Landing::Lost);
+        }
         if lease.as_ref().is_some_and(|lease| !lease.is_held()) {
             // Nothing was sent, so nobody need take it for spent.
             let _ = store(&shared, &kept).await;
@@ -234,7 +241,7 @@ impl Flight {
                 match bounded(limit, shared.store.compare_and_bury(expected)).await {
                     Ok(Swap::Done(_)) => Some(Landing::Over { error, owed: None }),
                     // The next round sees what is there instead.
-                    Ok(Swap::Moved) => match look(&shared).await {
+                    Ok(Swap::Moved) => match look_for(&shared, &kept, None).await {
                         Ok(Found::Newer { .. }) => None,
                         // Still the same tokens: only their mark was moved.
                         Ok(Found::Known { version, .. }) => {
