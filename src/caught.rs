@@ -3,8 +3,14 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
-    task::Poll,
+    task::{Poll, Waker},
 };
+
+/// A waker may be the program's own and run its task inline. One that panics keeps nobody else asleep, and
+/// takes nothing with it.
+pub(crate) fn wake(waker: Waker) {
+    let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+}
 
 /// `None` if the call panicked.
 pub(crate) async fn caught<T>(call: impl Future<Output = T>) -> Option<T> {

@@ -12,6 +12,7 @@ use futures_core::Stream;
 
 use crate::{
     Challenge, RefreshError, StoreError,
+    caught::wake,
     lifecycle::{Cause, Purpose},
     sync::{Mutex, lock},
 };
@@ -131,7 +132,7 @@ impl Listeners {
         let queues: Vec<_> = lock(&self.queues).iter().filter_map(Weak::upgrade).collect();
         for queue in queues {
             let (waker, dropped) = lock(&queue).push(event.clone());
-            waker.into_iter().for_each(Waker::wake);
+            waker.into_iter().for_each(wake);
             // Dropped after the lock: it may hold an error of the program's own.
             drop(dropped);
         }
@@ -147,7 +148,7 @@ impl Drop for Listeners {
                 queue.ended = true;
                 queue.waker.take()
             };
-            waker.into_iter().for_each(Waker::wake);
+            waker.into_iter().for_each(wake);
         }
     }
 }

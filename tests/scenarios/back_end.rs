@@ -127,6 +127,12 @@ impl BackEnd {
         self.lines().iter().filter(|line| *line == "POST /auth/refresh").count()
     }
 
+    /// Another login, by another refresh cookie.
+    pub(crate) fn login_anew(&self) -> TokenSet {
+        self.state().refresh += 1;
+        self.login()
+    }
+
     /// What a login sets.
     pub(crate) fn cookies(&self) -> Cookies {
         let state = self.state();

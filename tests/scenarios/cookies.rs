@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use futures::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tower_reauth::{
     AccessToken, AmbiguousPolicy, CookieGrant, Cookies, Csrf, Event, MemoryStore, RefreshToken,
@@ -302,6 +303,30 @@ async fn the_same_holds_for_the_refresh_after_a_failed_one() {
     session.token().await.unwrap();
     assert!(back_end.is_alive());
     assert_eq!(back_end.seen().last().unwrap().header("cookie"), "refresh=R2; csrftoken=C1");
+}
+
+/// The same again, where the refresh that a login disowned is answered meanwhile.
+#[tokio::test(start_paused = true)]
+async fn an_answer_for_the_session_before_does_not_bring_a_replaced_cookie_back() {
+    let back_end = BackEnd::new();
+    let builder = back_end.builder().ambiguous(AmbiguousPolicy::Surface);
+    let session = builder.build().unwrap();
+    let refused = session.token().await.unwrap();
+    back_end.delay(Duration::from_secs(3));
+    assert!(session.refresh_after(&refused).now_or_never().is_none());
+    settle().await;
+    back_end.delay(Duration::ZERO);
+    back_end.trouble(Trouble::Cut);
+    session.login(back_end.login_anew()).await.unwrap();
+    assert!(session.token().await.unwrap_err().was_ambiguous());
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(back_end.lines().contains(&String::from("POST /auth/logout")), "the late pair came");
+    // The mark that was left is surfaced once, too.
+    let _ = session.token().await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    session.token().await.unwrap();
+    assert!(back_end.is_alive());
+    assert_eq!(back_end.seen().last().unwrap().header("cookie"), "refresh=R5; csrftoken=C1");
 }
 
 #[tokio::test(start_paused = true)]

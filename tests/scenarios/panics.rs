@@ -7,9 +7,9 @@ use std::{
     time::Duration,
 };
 
-use futures::FutureExt;
+use futures::{FutureExt, StreamExt};
 use tokio::time::{advance, sleep};
-use tokio_test::{assert_pending, assert_ready_ok, task};
+use tokio_test::{assert_pending, assert_ready, assert_ready_ok, task};
 use tower_reauth::{Entry, Event, TokenStore, testing::Fault};
 
 use crate::{
@@ -326,4 +326,23 @@ async fn a_waker_that_panics_keeps_nobody_else_asleep() {
     assert!(waits.is_woken());
     assert_ready_ok!(waits.poll());
     assert!(matches!(told(&mut events)[..], [Event::Refreshed(_)]));
+}
+
+/// A flight that goes down tells of it while it does: there another panic would end the program.
+#[tokio::test(start_paused = true)]
+async fn listeners_whose_wakers_panic_keep_nobody_else_asleep() {
+    let world = World::new();
+    let source = UnrulySource::new(world.grant());
+    let session = world.builder_over(source.clone()).build().unwrap();
+    let refused = session.token().await.unwrap();
+    let waker = Waker::from(Arc::new(PanickingWaker));
+    let mut panics = session.events();
+    assert!(panics.poll_next_unpin(&mut Context::from_waker(&waker)).is_pending());
+    let mut waits = task::spawn(session.events());
+    assert_pending!(waits.poll_next());
+    source.refresh.next([Mood::PanicAfterYield]);
+    let error = session.refresh_after(&refused).await.unwrap_err();
+    assert!(error.to_string().contains("panicked"), "{error}");
+    assert!(waits.is_woken());
+    assert!(matches!(assert_ready!(waits.poll_next()), Some(Event::RefreshFailed(_))));
 }

@@ -15,7 +15,7 @@ use tower_reauth::{
     SessionBuilder, testing::Fault,
 };
 use tracing::{
-    Event, Id, Level, Span, Subscriber,
+    Event, Id, Instrument, Level, Span, Subscriber,
     span::{Attributes, Record},
 };
 use tracing_subscriber::{
@@ -528,6 +528,35 @@ async fn a_subscriber_that_panics_costs_no_token_and_no_answer() {
     assert_eq!(send(&client, get("/")).await.unwrap().status(), 200);
     session.logout().await.unwrap();
     session.close().await.unwrap();
+}
+
+/// Panics when a span follows another, and again when the one is dropped for it.
+struct Unfollowing;
+
+impl<S: Subscriber> tracing_subscriber::Layer<S> for Unfollowing {
+    fn on_follows_from(&self, _: &Id, _: &Id, _: Context<'_, S>) {
+        panic!("told of a span that another follows from");
+    }
+
+    fn on_close(&self, _: Id, _: Context<'_, S>) {
+        panic!("told that a span is gone");
+    }
+}
+
+/// The second panic would end the program if it came while the first is under way.
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_that_panics_at_a_span_of_the_requests_own_costs_no_token() {
+    let _guard = tracing::subscriber::set_default(Registry::default().with(Unfollowing));
+    let world = World::new();
+    let session = world.session();
+    let asked = tracing::info_span!("asked");
+    // Held to the end, so that nothing but the refresh has a span to drop.
+    std::mem::forget(asked.clone());
+    world.authorization.revoke_access_tokens();
+    let client = world.client(&session);
+    let response = send(&client, get("/")).instrument(asked).await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(world.authorization.token_requests(), 1);
 }
 
 /// Asks the session whenever it is told anything.

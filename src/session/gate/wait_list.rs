@@ -1,14 +1,10 @@
 //! Wakers of those who wait, in a list that each of them can leave at any time.
 
-use std::{
-    mem,
-    panic::{AssertUnwindSafe, catch_unwind},
-    task::Waker,
-};
+use std::{mem, task::Waker};
 
 use slab::Slab;
 
-use crate::lifecycle::Serial;
+use crate::{caught::wake, lifecycle::Serial};
 
 /// A place in a wait-list. Whoever has one gives it back by [`Gate::leave`](super::Gate::leave).
 #[derive(Debug, Default)]
@@ -37,12 +33,9 @@ pub(super) struct WaitList {
 pub(super) struct Woken(Slab<Waker>);
 
 impl Woken {
-    /// A waker may be the program's own and run its task inline. One that panics must not keep the others
-    /// asleep, nor take with it what was decided under the lock, which may be the ticket.
+    /// What was decided under the lock, which may be the ticket, is still in the caller's hands.
     pub(super) fn wake(self) {
-        for (_, waker) in self.0 {
-            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
-        }
+        self.0.into_iter().for_each(|(_, waker)| wake(waker));
     }
 }
 

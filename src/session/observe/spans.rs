@@ -36,7 +36,7 @@ impl Span {
 
     /// It has no parent, since many requests share it; it follows from the one that began it.
     pub(super) fn refresh(cause: &'static str) -> Self {
-        let span = tracing::info_span!(
+        let span = Self(Some(tracing::info_span!(
             target: TARGET,
             parent: None,
             "refresh",
@@ -47,9 +47,14 @@ impl Span {
             attempts = Empty,
             waiters = Empty,
             duration_seconds = Empty,
-        );
-        span.follows_from(tracing::Span::current());
-        Self(Some(span))
+        )));
+        // Both drop quietly: where the subscriber panics at this, and again when a span is dropped for it,
+        // the program would end.
+        let begun_by = Self(quietly(tracing::Span::current));
+        if let (Some(new), Some(current)) = (&span.0, &begun_by.0) {
+            quietly(|| new.follows_from(current));
+        }
+        span
     }
 
     pub(super) fn record(

@@ -7,8 +7,9 @@ mod jar;
 
 use std::{
     borrow::Cow,
-    fmt, mem,
-    sync::{Arc, Mutex, PoisonError},
+    collections::VecDeque,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
 
@@ -97,34 +98,52 @@ pub struct CookieGrant<S> {
     page: Option<(HeaderValue, HeaderValue)>,
     places: Places,
     verdict: Verdict,
-    successor: Successor,
+    successors: Successors,
 }
 
-/// What an answer that was no success has made of a refresh token, and of which. Another session, over a
-/// clone of the grant, has its own.
+/// What answers that were no success have made of which refresh tokens. Another session, over a clone of
+/// the grant, has its own.
 #[derive(Default)]
-struct Successor(Mutex<Option<(RefreshToken, RefreshToken)>>);
+struct Successors(Mutex<VecDeque<(RefreshToken, RefreshToken)>>);
 
-impl Clone for Successor {
+/// One is of the session, and the others of those before it that a login replaced while they were
+/// refreshed.
+const SUCCESSORS: usize = 8;
+
+impl Clone for Successors {
     fn clone(&self) -> Self {
         Self::default()
     }
 }
 
-impl Successor {
-    /// The newest cookies that are known to follow these.
-    fn of(&self, spent: &RefreshToken) -> RefreshToken {
-        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some((before, next)) if before == spent => next.clone(),
-            Some(_) | None => spent.clone(),
-        }
+impl Successors {
+    fn known(&self) -> MutexGuard<'_, VecDeque<(RefreshToken, RefreshToken)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set(&self, successor: Option<(RefreshToken, RefreshToken)>) {
-        let before =
-            mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), successor);
+    /// The newest cookies that are known to follow these.
+    fn of(&self, spent: &RefreshToken) -> RefreshToken {
+        let known = self.known();
+        let found = known.iter().find(|(before, _)| before == spent);
+        found.map_or(spent, |(_, next)| next).clone()
+    }
+
+    fn add(&self, spent: &RefreshToken, next: RefreshToken) {
+        self.forget(spent);
+        let mut known = self.known();
+        known.push_back((spent.clone(), next));
+        let oldest = if known.len() > SUCCESSORS { known.pop_front() } else { None };
         // Zeroized out of the lock.
-        drop(before);
+        drop(known);
+        drop(oldest);
+    }
+
+    fn forget(&self, spent: &RefreshToken) {
+        let mut known = self.known();
+        let found = known.iter().position(|(before, _)| before == spent);
+        let forgotten = found.and_then(|found| known.remove(found));
+        drop(known);
+        drop(forgotten);
     }
 }
 
@@ -179,7 +198,7 @@ impl<S> CookieGrant<S> {
             page: None,
             places: Places::default(),
             verdict: Arc::new(|head| head.status() == StatusCode::UNAUTHORIZED),
-            successor: Successor::default(),
+            successors: Successors::default(),
         })
     }
 
@@ -415,7 +434,7 @@ impl<'a> Call<'a> {
         departure: Departure,
         repeats: bool,
     ) -> Option<Self> {
-        let newest = grant.successor.of(spent);
+        let newest = grant.successors.of(spent);
         let jar = Jar::read(newest.expose_secret(), &grant.refresh.url)?;
         let csrf = grant.csrf.as_ref().map(|(csrf, _)| &*csrf.cookie);
         let any = jar.has_beside(csrf, &grant.refresh.url, now());
@@ -428,7 +447,7 @@ impl<'a> Call<'a> {
             && let Ok(next) = self.jar.text(now())
             && next != *self.spent
         {
-            grant.successor.set(Some((self.spent.clone(), next)));
+            grant.successors.add(self.spent, next);
         }
     }
 }
@@ -450,7 +469,7 @@ where
         let (answer, over) = self.post(&self.refresh, &mut call).await?;
         let tokens = answer::tokens(&answer, &self.places, over, now())?;
         let cookies = call.jar.text(now()).map_err(|flaw| outcome::unusable().with_source(flaw))?;
-        self.successor.set(None);
+        self.successors.forget(spent);
         Ok(tokens.refresh_token(cookies))
     }
 
