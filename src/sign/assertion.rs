@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::SigningKey;
-use crate::{Audience, RefreshError};
+use crate::{Audience, RefreshError, wiped};
 
 /// A JWT that is signed anew for each attempt (RFC 7523 §3): what a [`JwtBearer`](crate::JwtBearer)
 /// shows, or by which a client [says who it is](crate::ClientAuthentication::assertion).
@@ -169,7 +169,7 @@ impl SignedAssertion {
         if let Some(key_id) = self.key.id() {
             header.insert("kid".into(), key_id.into());
         }
-        let (header, claims) = (json(&header), json(&claims.0));
+        let (header, claims) = (wiped::json(&header), wiped::json(&claims.0));
         // A buffer that grew would leave a copy behind. The longest signature has 1024 bytes.
         let room = 4 * (header.len() + claims.len() + 1024) / 3 + 8;
         let mut signed = Zeroizing::new(String::with_capacity(room));
@@ -181,31 +181,6 @@ impl SignedAssertion {
         signed.push('.');
         BASE64_URL_SAFE_NO_PAD.encode_string(signature, &mut signed);
         Ok(signed)
-    }
-}
-
-fn json(members: &Map<String, Value>) -> Zeroizing<Vec<u8>> {
-    let mut length = Length(0);
-    let mut text = Zeroizing::default();
-    // Neither a map of JSON values nor these writers have anything to fail at.
-    if serde_json::to_writer(&mut length, members).is_ok() {
-        *text = Vec::with_capacity(length.0);
-        let _ = serde_json::to_writer(&mut *text, members);
-    }
-    text
-}
-
-/// Counts what is written, so that a buffer need not grow.
-struct Length(usize);
-
-impl std::io::Write for Length {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
     }
 }
 
@@ -296,7 +271,7 @@ mod tests {
     fn no_buffer_grows_whatever_the_claims_are() {
         let claim = "\u{0}\"ä".repeat(1000);
         let assertion = SignedAssertion::new("robot", key()).claim("secret", claim.as_str());
-        let text = json(&assertion.claims.0);
+        let text = wiped::json(&assertion.claims.0);
         assert_eq!(text.len(), text.capacity());
         let audience = Audience { issuer: "i".into(), token_endpoint: "t".into() };
         let signed = assertion.sign(&audience, at(0)).unwrap();

@@ -28,6 +28,15 @@ fn builder(source: &Scripted, store: &FaultyStore) -> SessionBuilder {
     Session::builder(source.clone()).origin(ORIGIN).store(store.clone())
 }
 
+/// A session that goes on without its store.
+fn going_on(source: &Scripted, store: &FaultyStore) -> Session {
+    builder(source, store)
+        .tokens(pair("seed", "first"))
+        .store_outage(OutagePolicy::GoOn)
+        .build()
+        .unwrap()
+}
+
 fn uncoordinated(events: &[Event]) -> usize {
     events.iter().filter(|event| matches!(event, Event::Uncoordinated(_))).count()
 }
@@ -55,11 +64,7 @@ async fn by_default_a_refresh_waits_until_the_store_is_back() {
 async fn a_session_that_was_told_to_goes_on_from_memory_and_saves_later() {
     for part in PARTS {
         let (source, store) = (Scripted::new(), FaultyStore::new());
-        let session = builder(&source, &store)
-            .tokens(pair("seed", "first"))
-            .store_outage(OutagePolicy::GoOn)
-            .build()
-            .unwrap();
+        let session = going_on(&source, &store);
         let seed = session.token().await.unwrap();
         let mut events = session.events();
         part.iter().for_each(|op| store.fail(*op, ALWAYS));
@@ -98,11 +103,7 @@ async fn a_lease_that_runs_out_while_the_store_is_down_keeps_nobody_from_going_o
 #[tokio::test(start_paused = true)]
 async fn no_policy_goes_on_while_somebody_else_holds_the_lease() {
     let (source, store) = (Scripted::new(), FaultyStore::new());
-    let session = builder(&source, &store)
-        .tokens(pair("seed", "first"))
-        .store_outage(OutagePolicy::GoOn)
-        .build()
-        .unwrap();
+    let session = going_on(&source, &store);
     let seed = session.token().await.unwrap();
     let lease = store.lease().await.unwrap();
     assert!(session.refresh_after(&seed).await.unwrap_err().is_timeout());
@@ -132,11 +133,7 @@ async fn no_policy_spends_a_seed_that_the_store_was_not_asked_about() {
 #[tokio::test(start_paused = true)]
 async fn a_verdict_while_the_store_is_down_does_not_end_the_session() {
     let (source, store) = (Scripted::new(), FaultyStore::new());
-    let session = builder(&source, &store)
-        .tokens(pair("seed", "first"))
-        .store_outage(OutagePolicy::GoOn)
-        .build()
-        .unwrap();
+    let session = going_on(&source, &store);
     let seed = session.token().await.unwrap();
     PARTS[3].iter().for_each(|op| store.fail(*op, ALWAYS));
     source.answer(Err(RefreshError::rejected()));
@@ -173,11 +170,7 @@ async fn a_source_that_spends_nothing_always_goes_on() {
 #[tokio::test(start_paused = true)]
 async fn what_was_refreshed_without_the_store_does_not_replace_what_is_newer_there() {
     let (source, store) = (Scripted::new(), FaultyStore::new());
-    let session = builder(&source, &store)
-        .tokens(pair("seed", "first"))
-        .store_outage(OutagePolicy::GoOn)
-        .build()
-        .unwrap();
+    let session = going_on(&source, &store);
     let seed = session.token().await.unwrap();
     PARTS[3].iter().for_each(|op| store.fail(*op, ALWAYS));
     assert_eq!(session.refresh_after(&seed).await.unwrap().expose_secret(), "access-1");
