@@ -107,7 +107,7 @@ mod tests {
         let (end, work) = held();
         let call = calls.run(move |given_up| {
             let outcome = work(given_up);
-            let _ = tell.send(outcome.clone());
+            let _ = tell.send(outcome);
             outcome
         });
         assert!(call.now_or_never().is_none());
