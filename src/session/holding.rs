@@ -21,7 +21,7 @@ pub(crate) struct Holding {
 struct Current {
     tokens: TokenSet,
     expected: Expected,
-    replaces: Option<RefreshToken>,
+    replaced: Vec<RefreshToken>,
     family: Option<u64>,
 }
 
@@ -63,8 +63,9 @@ pub(crate) struct Kept {
     /// [`Expected::Any`]: a login that was not saved, which follows whatever is there.
     pub(crate) expected: Expected,
     pub(crate) saved: bool,
-    /// The refresh token that was spent for these, where they brought another. It is not sent again.
-    pub(crate) replaces: Option<RefreshToken>,
+    /// The refresh tokens that were spent for these, one after the other, since the store last had the
+    /// newest: where a record has one of them it is behind. None is sent again.
+    pub(crate) replaced: Vec<RefreshToken>,
     /// Which login they go back to: drawn there, and handed on by every refresh.
     pub(crate) family: Option<u64>,
 }
@@ -104,7 +105,7 @@ impl Holding {
             tokens: current.tokens.clone(),
             expected: current.expected,
             saved: self.owed != Some(Owed::Save),
-            replaces: current.replaces.clone(),
+            replaced: current.replaced.clone(),
             family: current.family,
         })
     }
@@ -128,9 +129,9 @@ impl Holding {
 
     pub(crate) fn hold(&mut self, kept: Kept) {
         self.owe((!kept.saved).then_some(Owed::Save));
-        let Kept { tokens, expected, replaces, family, .. } = kept;
+        let Kept { tokens, expected, replaced, family, .. } = kept;
         self.seed = None;
-        self.current = Some(Current { tokens, expected, replaces, family });
+        self.current = Some(Current { tokens, expected, replaced, family });
         self.discarded = None;
     }
 

@@ -91,7 +91,7 @@ fn judge(
     let (tokens, life) = shared.life_of_kept(record.tokens().clone(), shared.clock.now());
     let expected = Expected::Version(version);
     let family = record.family_id();
-    let kept = Kept { tokens, expected, saved: true, replaces: None, family };
+    let kept = Kept { tokens, expected, saved: true, replaced: Vec::new(), family };
     Found::Newer { kept, life, interrupted }
 }
 
@@ -99,7 +99,7 @@ fn is_known(kept: &Kept, record: &Record, version: Version) -> bool {
     kept.expected == Expected::Version(version)
         || is_same(&kept.tokens, record)
         // An older record that came back, as when its mark was taken away.
-        || (kept.replaces.is_some() && record.tokens().refresh() == kept.replaces.as_ref())
+        || record.tokens().refresh().is_some_and(|refresh| kept.replaced.contains(refresh))
 }
 
 fn is_same(held: &TokenSet, record: &Record) -> bool {

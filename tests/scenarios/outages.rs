@@ -181,3 +181,29 @@ async fn what_was_refreshed_without_the_store_does_not_replace_what_is_newer_the
     sleep(HOUR / 4).await;
     assert_eq!(store.refresh().as_deref(), Some("second"));
 }
+
+/// P12: a neighbour that was behind, and wrote its record again, has nothing newer.
+#[tokio::test(start_paused = true)]
+async fn what_was_replaced_long_ago_is_known_when_it_comes_back_with_the_store() {
+    for refreshes in [1, 2, 3, 50] {
+        let (source, store) = (Scripted::new(), FaultyStore::new());
+        let session = builder(&source, &store)
+            .tokens(pair("seed", "first"))
+            .store_outage(OutagePolicy::GoOn)
+            .build()
+            .unwrap();
+        let seed = session.token().await.unwrap();
+        let behind = store.entry().unwrap();
+        PARTS[3].iter().for_each(|op| store.fail(*op, ALWAYS));
+        let mut token = seed;
+        for _ in 0..refreshes {
+            token = session.refresh_after(&token).await.unwrap();
+        }
+        store.put(behind);
+        store.recover();
+        assert_ne!(session.refresh_after(&token).await.unwrap().expose_secret(), "seed");
+        let spent = source.spent();
+        assert_eq!(spent.iter().filter(|it| *it == "first").count(), 1, "{spent:?}");
+        assert_eq!(store.refresh(), Some(format!("refresh-{}", refreshes + 1)));
+    }
+}

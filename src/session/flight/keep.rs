@@ -2,7 +2,7 @@
 
 use super::{Flight, Landing, over};
 use crate::{
-    Expected, StoreError, Swap, TokenSet, Version,
+    Expected, RefreshToken, StoreError, Swap, TokenSet, Version,
     clock::Now,
     error::Kind,
     lifecycle::Outcome,
@@ -25,20 +25,20 @@ impl Flight {
         lease: &mut Option<Lease>,
     ) -> Landing {
         let shared = self.shared.clone();
-        let spent = previous.as_ref().and_then(|previous| previous.tokens.refresh().cloned());
-        let replaces = spent.filter(|spent| answer.refresh().is_some_and(|new| new != spent));
+        let spent = previous.as_ref().and_then(|previous| previous.tokens.refresh());
         // Only what the answer itself brought: a refresh token that stayed belongs to the winner too.
-        let revocable = answer.refresh().is_some() && replaces.is_some();
-        let revocable = revocable.then(|| answer.clone());
+        let rotated = spent.is_some() && answer.refresh().is_some_and(|new| spent != Some(new));
+        let revocable = rotated.then(|| answer.clone());
         let family = match &previous {
             Some(previous) => previous.family,
             None => Some(fastrand::u64(..)),
         };
-        let spent = previous.map(|previous| previous.tokens);
-        let tokens = match &spent {
-            Some(spent) => answer.succeeding(spent),
+        let tokens = match &previous {
+            Some(previous) => answer.succeeding(&previous.tokens),
             None => answer,
         };
+        let replaced = replaced(previous.as_ref(), tokens.refresh());
+        let spent = previous.map(|previous| previous.tokens);
         let (tokens, life) = shared.life_of_minted(tokens, sent);
         let now = shared.clock.now();
         let memory = shared.gate.ask(&now, |state| state.holding.kept());
@@ -57,7 +57,7 @@ impl Flight {
             self.revoked = revocable;
             return Landing::Lost;
         }
-        let new = Kept { tokens, expected, saved: false, replaces, family };
+        let new = Kept { tokens, expected, saved: false, replaced, family };
         self.minted = Some((Kept { tokens: in_use, ..new.clone() }, outcome));
         // One bound for all of it: whoever waits for the tokens waits for that.
         let saved = bounded(shared.settings.store, self.save(&new, spent.as_ref())).await;
@@ -110,6 +110,22 @@ impl Flight {
         }
         Err(StoreError::busy())
     }
+}
+
+/// So many are remembered. The first is what a store has that was down ever since.
+const REMEMBERED: usize = 32;
+
+/// What was spent for `new` since the store last had the newest.
+fn replaced(previous: Option<&Kept>, new: Option<&RefreshToken>) -> Vec<RefreshToken> {
+    let Some(previous) = previous else { return Vec::new() };
+    let mut replaced = if previous.saved { Vec::new() } else { previous.replaced.clone() };
+    replaced.extend(previous.tokens.refresh().cloned());
+    // One that stayed is not replaced, nor is one that came again.
+    replaced.retain(|spent| new.is_some_and(|new| new != spent));
+    if replaced.len() > REMEMBERED {
+        replaced.remove(1);
+    }
+    replaced
 }
 
 /// How often a save starts over because somebody else moved the mark of what was spent.

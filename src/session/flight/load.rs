@@ -54,7 +54,7 @@ impl Flight {
         let (tokens, life) = shared.life_of_kept(seed, shared.clock.now());
         let family = Some(fastrand::u64(..));
         let mut kept =
-            Kept { tokens, expected: Expected::Absent, saved: false, replaces: None, family };
+            Kept { tokens, expected: Expected::Absent, saved: false, replaced: Vec::new(), family };
         match store(&shared, &kept).await {
             Ok(Swap::Done(version)) => {
                 kept.expected = Expected::Version(version);

@@ -22,7 +22,7 @@ impl Flight {
             tokens,
             expected: Expected::Any,
             saved: false,
-            replaces: None,
+            replaced: Vec::new(),
             family: Some(fastrand::u64(..)),
         };
         let mut flight = Self::new(shared, ticket);

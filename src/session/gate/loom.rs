@@ -40,7 +40,7 @@ fn publish(gate: &Gate, ticket: Ticket, now: &Now) -> Settled {
         tokens: TokenSet::new(token),
         expected: Expected::Absent,
         saved: true,
-        replaces: None,
+        replaced: Vec::new(),
         family: None,
     };
     gate.finish(ticket, Outcome::Fresh(Life::UNKNOWN), now, |holding| holding.hold(kept)).settled
