@@ -61,6 +61,14 @@ const SPELLINGS: [(&str, &str); 7] = [
 /// documents that strangers write, give GraphQL a stack of its own: one of them could look like a refusal,
 /// and its request would be sent twice.
 ///
+/// # One path for all operations
+///
+/// The session tells endpoints apart by their path, and here all operations have the same. One that is
+/// refused whatever the token is therefore a challenge again after each answer to another: it leads to
+/// fruitless refreshes, at most five in 30 s, and while the [brake](crate::SessionBuilder::brake) then holds
+/// a token that is really dead is not renewed either. Send such an operation through a stack without this
+/// layer.
+///
 /// ```
 /// use http::Response;
 /// use tower_reauth::{ClassifyBody, GraphQlErrors, ResponseHead, Verdict};

@@ -61,7 +61,8 @@ impl<S> Layer<S> for TrailersLayer {
 /// headers alone, is not seen.
 ///
 /// A call that still has requests to send is left alone: its server may wait for them, and its caller for
-/// the head.
+/// the head. So is one with [`NoReplay`](crate::NoReplay), of whose requests nobody knows whether they are
+/// all there.
 #[derive(Clone, Debug)]
 pub struct Trailers<S> {
     inner: S,

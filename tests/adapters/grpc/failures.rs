@@ -158,3 +158,23 @@ async fn the_layers_written_out_do_the_same() {
     assert!(refresh_error(&status).unwrap().is_logged_out());
     assert_eq!(world.door.requests(), 2);
 }
+
+/// In a response's extensions tonic does not show it.
+#[tokio::test]
+async fn by_hand_the_reason_of_a_refused_call_is_there_if_it_is_asked_for_as_an_error() {
+    for as_error in [false, true] {
+        let world = World::new();
+        let session = world.stale();
+        world.authorization.fail_next(usize::MAX, BUSY);
+        let refresh = RefreshLayer::new(session.clone()).classifier(GrpcClassifier::default());
+        let channel = ServiceBuilder::new()
+            .layer(if as_error { refresh.error_instead_of_challenge() } else { refresh })
+            .layer(AuthLayer::new(session.clone()))
+            .layer(map_body(tonic::body::Body::new))
+            .service(world.channel());
+        let status = check(&mut HealthClient::new(channel)).await.unwrap_err();
+        assert_eq!(refresh_error(&status).is_some(), as_error, "{status:?}");
+        assert_eq!(status.message() == refusal().message(), !as_error);
+        assert_eq!(world.door.requests(), 1);
+    }
+}

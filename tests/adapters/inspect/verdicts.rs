@@ -270,6 +270,28 @@ async fn a_server_that_always_refuses_gets_one_replay_and_the_caller_its_answer(
     }
 }
 
+/// P11: they share a path, so an answer to one lets the other challenge again. The brake stops that.
+#[tokio::test(start_paused = true)]
+async fn an_operation_that_is_always_refused_beside_others_is_braked_and_harms_none_of_them() {
+    let authorization = AuthorizationServer::new();
+    let session = session(&authorization);
+    let inner = service_fn(async |request: Request<ReplayBody<Body>>| {
+        let closed = request.headers().contains_key("x-closed");
+        Ok::<_, BoxError>(json(200, if closed { REFUSED } else { r#"{"data":{"open":1}}"# }))
+    });
+    let client =
+        stack(Beneath, &session, GraphQlErrors::new(), BearerClassifier::new(), inner.clone());
+    for _ in 0..20 {
+        let mut closed = post(QUERY);
+        closed.headers_mut().insert("x-closed", HeaderValue::from_static("1"));
+        let response = send(&client, closed).await;
+        assert_eq!(response.body(), REFUSED);
+        assert!(response.extensions().get::<RefreshError>().unwrap().is_braked());
+        assert_eq!(send(&client, post(QUERY)).await.body(), r#"{"data":{"open":1}}"#);
+    }
+    assert_eq!(authorization.token_requests(), 5);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_body_from_elsewhere_or_to_a_request_without_our_token_is_no_evidence() {
     let abroad = || Request::post("https://elsewhere.example.net/graphql");
