@@ -36,6 +36,17 @@
 //!
 //! That is one lease, one read and two writes for each refresh.
 //!
+//! | store | lease | load | compare-and-store |
+//! |---|---:|---:|---:|
+//! | memory | 0.14 µs | 0.06 µs | 1.0 µs |
+//! | file | 56 µs | 24 µs | 8.9 ms: it is flushed to the disk |
+//! | sealed file | 75 µs | 81 µs | 8.8 ms |
+//! | Redis on loopback | 92 µs | 20 µs | 56 µs |
+//!
+//! Those are middle values of one machine with two cores, for the order of magnitude; yours come by
+//! `cargo bench --bench stores --features redis,sealed`. A secret storage takes 6 to 11 ms to connect to and
+//! about 1 ms for each call.
+//!
 //! # What goes wrong, and what happens then
 //!
 //! | what happens | memory | file, keyring | Redis |

@@ -34,7 +34,7 @@
 //!
 //! Zeroizing ends where a token leaves this crate's own buffers. The text of the `Authorization` value is one
 //! of these: it is zeroized when the last request that carries it is gone. Out of reach are the connection's
-//! write buffer and TLS records, messages to a secret storage and what its client makes of them, HTTP/2's header tables, the private key of a client certificate (rustls's),
+//! write buffer and TLS records, messages to a secret storage and what its client makes of them, what the client of Redis keeps of a call, HTTP/2's header tables, the private key of a client certificate (rustls's),
 //! the fields that an HTTP client reads (`Set-Cookie` among them) and what `cookie_store` keeps of them during a
 //! call, what the readers of PEM and JSON and the crypto back end make of a
 //! [`ClientAuthentication`](crate::ClientAuthentication)'s key and of a message that is signed, the names of
