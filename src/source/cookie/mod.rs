@@ -83,7 +83,9 @@ use crate::{BoxError, Clock, RefreshError, RefreshToken, ResponseHead, TokenSet,
 /// | any other 4xx, a redirect | misconfigured |
 ///
 /// Cookies that an answer sets count whatever else it says: the next attempt sends those, and a request
-/// that is repeated after a cut answer does not send a cookie that is known to have been replaced.
+/// that is repeated after a cut answer does not send a cookie that is known to have been replaced. Until
+/// an answer is a success only this process knows of them: another one, and this one after a restart, sends
+/// what the store has.
 ///
 /// Where no cookie but the CSRF one is left (deleted, or expired by the wall clock) nothing is asked, and
 /// the error [needs a login](RefreshError::needs_login).

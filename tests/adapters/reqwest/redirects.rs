@@ -151,6 +151,21 @@ async fn a_foreign_server_that_redirects_to_itself_gets_no_token() {
     }
 }
 
+#[tokio::test]
+async fn a_chain_without_end_is_an_error_of_reqwest_and_refreshes_nothing() {
+    let places = Places::new().await;
+    let home = &places.home;
+    let mut round = Response::new(Default::default());
+    *round.status_mut() = StatusCode::FOUND;
+    round.headers_mut().insert(header::LOCATION, home.url("/a").parse().unwrap());
+    // An end all the same, or a policy without one would never be told.
+    home.api.fail_next(20, Fault::Response(round));
+    let result = send(&stack(&home.session, http1()), get(home.url("/a"))).await;
+    let error = result.unwrap_err();
+    assert!(error.downcast_ref::<reqwest::Error>().unwrap().is_redirect());
+    assert_eq!((home.api.requests(), places.token_requests()), (11, 0));
+}
+
 /// Why the policy is needed. Where this fails, reqwest has been mended and its documentation here is old.
 #[tokio::test]
 async fn without_the_policy_reqwest_gives_the_token_to_a_foreign_server_at_its_second_hop() {
