@@ -54,9 +54,9 @@
 //! | the process that refreshes is killed | the session is gone | the next one takes over at once | the next one takes over when the lease has run out |
 //! | it is stopped, and goes on later | nobody else is there | the others are told *busy*, and wait | the others go on when the lease has run out; the stopped one finds that out before it sends, and its late save counts only if the record is still as it read it |
 //! | the store is down | – | nothing is sent; held tokens serve; [`OutagePolicy`](crate::OutagePolicy) can say otherwise | the same |
-//! | new tokens cannot be saved | – | they are used from memory, saved later, and what they replaced is never sent again | the same |
+//! | new tokens cannot be saved | – | they are used from memory and saved later, and this process never sends again what they replaced; another one finds the mark | the same |
 //! | the record is lost | – | it is written again from memory: lost is not logged out | the same: a Redis that comes back empty logs nobody out |
-//! | the record is damaged, or not ours | – | a typed error; a login moves it aside | a typed error; it is not overwritten but by a login or a logout |
+//! | the record is damaged, or not ours | – | a typed error; a login moves it aside | a typed error; only a login writes over it |
 //!
 //! **Busy** means that somebody is refreshing just now: wait, never spend. **Unavailable** means that nobody can
 //! tell: by default nothing is spent either. [`OutagePolicy::GoOn`](crate::OutagePolicy::GoOn) spends what is in
@@ -72,17 +72,19 @@
 //!   pair again; nobody notices;
 //! - with a **strict** server that is reuse, and the session ends: with
 //!   [`was_ambiguous`](crate::RefreshError::was_ambiguous), once, and only then.
-//!   [`AmbiguousPolicy::Surface`](crate::AmbiguousPolicy::Surface) asks the program before it is sent again.
+//!   With [`AmbiguousPolicy::Surface`](crate::AmbiguousPolicy::Surface) the refresh that finds the mark fails and
+//!   says so, and the one after it sends the token again.
 //!
 //! The window lasts from the send to the end of the save: the server's own time and the store's one write.
-//! Nothing else stands in between: no lock is waited for, nobody is woken. With a file it ends sooner, when the
+//! Nothing else stands in between: nobody is woken, and nothing is waited for but a login or a logout that is
+//! being written at that moment. With a file it ends sooner, when the
 //! answer is written down: the next process finds one that was not flushed and renamed yet. The two flushes are
 //! most of a save (median 4 ms from the answer to the end of the save, where that was measured with
 //! `tests/run processes`), so of the kills between send and end of the save more than half lost nothing.
 //!
 //! A lease that runs out leaves one more: a process that is stopped after it looked at its lease and before the
 //! system sent its request, for longer than the lease, sends what another has spent by then. It looks right
-//! before it sends, so that is some instructions wide. Locks of an operating system do not run out.
+//! before it asks its source, so that is as wide as making a connection, or some instructions where one is open. Locks of an operating system do not run out.
 //!
 //! # The server's grace window
 //!

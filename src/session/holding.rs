@@ -22,6 +22,7 @@ struct Current {
     tokens: TokenSet,
     expected: Expected,
     replaced: Vec<RefreshToken>,
+    overrides: Option<u64>,
     family: Option<u64>,
 }
 
@@ -66,6 +67,8 @@ pub(crate) struct Kept {
     /// The refresh tokens that were spent for these, one after the other, since the store last had the
     /// newest: where a record has one of them it is behind. None is sent again.
     pub(crate) replaced: Vec<RefreshToken>,
+    /// Which login an unsaved login found in the store: whatever that one comes to, these follow it.
+    pub(crate) overrides: Option<u64>,
     /// Which login they go back to: drawn there, and handed on by every refresh.
     pub(crate) family: Option<u64>,
 }
@@ -106,6 +109,7 @@ impl Holding {
             expected: current.expected,
             saved: self.owed != Some(Owed::Save),
             replaced: current.replaced.clone(),
+            overrides: current.overrides,
             family: current.family,
         })
     }
@@ -129,9 +133,9 @@ impl Holding {
 
     pub(crate) fn hold(&mut self, kept: Kept) {
         self.owe((!kept.saved).then_some(Owed::Save));
-        let Kept { tokens, expected, replaced, family, .. } = kept;
+        let Kept { tokens, expected, replaced, overrides, family, .. } = kept;
         self.seed = None;
-        self.current = Some(Current { tokens, expected, replaced, family });
+        self.current = Some(Current { tokens, expected, replaced, overrides, family });
         self.discarded = None;
     }
 
@@ -190,12 +194,12 @@ impl Holding {
     }
 
     /// An unsaved login follows what was found in the store when it could not be saved.
-    pub(crate) fn pin(&mut self, tokens: &TokenSet, expected: Expected) {
+    pub(crate) fn pin(&mut self, tokens: &TokenSet, expected: Expected, overrides: Option<u64>) {
         if let Some(current) = &mut self.current
             && current.tokens == *tokens
             && current.expected == Expected::Any
         {
-            current.expected = expected;
+            (current.expected, current.overrides) = (expected, overrides);
         }
     }
 

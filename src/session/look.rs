@@ -62,11 +62,16 @@ fn judge(
     discarded: Option<&Discarded>,
 ) -> Found {
     let Some(Stored { entry, version }) = stored else { return Found::Absent };
-    // An unsaved login follows whatever was there, be it a tombstone.
+    let family = match &entry {
+        Entry::Live(record) => record.family_id(),
+        Entry::Tombstone => None,
+    };
+    // An unsaved login follows whatever was there, be it a tombstone, and what a refresh made of that.
     let follows = kept.is_some_and(|kept| {
         !kept.saved
-            && matches!(kept.expected, Expected::Any)
-                | (kept.expected == Expected::Version(version))
+            && (kept.expected == Expected::Any
+                || kept.expected == Expected::Version(version)
+                || (family.is_some() && kept.overrides == family))
     });
     let record = match entry {
         Entry::Live(record) if shared.owns(&record) => record,
@@ -90,8 +95,8 @@ fn judge(
     }
     let (tokens, life) = shared.life_of_kept(record.tokens().clone(), shared.clock.now());
     let expected = Expected::Version(version);
-    let family = record.family_id();
-    let kept = Kept { tokens, expected, saved: true, replaced: Vec::new(), family };
+    let kept =
+        Kept { tokens, expected, saved: true, replaced: Vec::new(), overrides: None, family };
     Found::Newer { kept, life, interrupted }
 }
 

@@ -39,6 +39,32 @@ async fn saving_goes_on_for_a_successor_that_came_during_a_late_save() {
     assert_eq!(source.spent(), ["of-login"]);
 }
 
+/// P6: a login wins over a refresh of what was there before it, here and elsewhere.
+#[tokio::test(start_paused = true)]
+async fn a_login_that_is_owed_overwrites_what_a_neighbour_refreshed_since() {
+    for refreshes_itself in [false, true] {
+        let (source, store) = (Scripted::new(), FaultyStore::new());
+        let (other, theirs) = (Scripted::new(), pair("theirs", "of-theirs"));
+        let neighbour = process(&other, &store);
+        neighbour.login(pair("before", "of-before")).await.unwrap();
+        let before = neighbour.token().await.unwrap();
+        let session = process(&source, &store);
+        store.fail(Op::Save, 1);
+        session.login(pair("login", "of-login")).await.unwrap_err();
+        let login = session.token().await.unwrap();
+        other.answer(Ok(theirs));
+        assert_eq!(neighbour.refresh_after(&before).await.unwrap().expose_secret(), "theirs");
+        if refreshes_itself {
+            assert_ne!(session.refresh_after(&login).await.unwrap().expose_secret(), "theirs");
+            assert_eq!(source.spent(), ["of-login"]);
+        }
+
+        sleep(Duration::from_secs(60)).await;
+        let ours = if refreshes_itself { "refresh-1" } else { "of-login" };
+        assert_eq!(store.refresh().as_deref(), Some(ours));
+    }
+}
+
 /// P6: the last word counts, also where the login before it could not be saved.
 #[tokio::test(start_paused = true)]
 async fn a_login_that_is_owed_does_not_overwrite_a_later_logout_elsewhere() {

@@ -37,6 +37,8 @@ impl Flight {
             Some(previous) => answer.succeeding(&previous.tokens),
             None => answer,
         };
+        let overrides =
+            previous.as_ref().filter(|it| !it.saved).and_then(|previous| previous.overrides);
         let replaced = replaced(previous.as_ref(), tokens.refresh());
         let spent = previous.map(|previous| previous.tokens);
         let (tokens, life) = shared.life_of_minted(tokens, sent);
@@ -57,7 +59,7 @@ impl Flight {
             self.revoked = revocable;
             return Landing::Lost;
         }
-        let new = Kept { tokens, expected, saved: false, replaced, family };
+        let new = Kept { tokens, expected, saved: false, replaced, overrides, family };
         self.minted = Some((Kept { tokens: in_use, ..new.clone() }, outcome));
         // One bound for all of it: whoever waits for the tokens waits for that.
         let saved = bounded(shared.settings.store, self.save(&new, spent.as_ref())).await;

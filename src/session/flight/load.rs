@@ -53,8 +53,14 @@ impl Flight {
         let shared = self.shared.clone();
         let (tokens, life) = shared.life_of_kept(seed, shared.clock.now());
         let family = Some(fastrand::u64(..));
-        let mut kept =
-            Kept { tokens, expected: Expected::Absent, saved: false, replaced: Vec::new(), family };
+        let mut kept = Kept {
+            tokens,
+            expected: Expected::Absent,
+            saved: false,
+            replaced: Vec::new(),
+            overrides: None,
+            family,
+        };
         match store(&shared, &kept).await {
             Ok(Swap::Done(version)) => {
                 kept.expected = Expected::Version(version);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Flight, Landing};
 use crate::{
-    Expected, StoreError, Swap, TokenSet,
+    Entry, Expected, StoreError, Stored, Swap, TokenSet,
     lifecycle::{Outcome, Ticket},
     session::{
         calls::{bounded, store},
@@ -23,6 +23,7 @@ impl Flight {
             expected: Expected::Any,
             saved: false,
             replaced: Vec::new(),
+            overrides: None,
             family: Some(fastrand::u64(..)),
         };
         let mut flight = Self::new(shared, ticket);
@@ -74,7 +75,15 @@ async fn save(shared: &Shared, kept: &mut Kept) -> Result<(), StoreError> {
 /// What is there now is what the login follows: a retry must not undo what comes later.
 async fn pin(shared: &Shared, tokens: &TokenSet) {
     if let Ok(stored) = bounded(shared.settings.store, shared.store.load()).await {
-        let expected = stored.map_or(Expected::Absent, |stored| Expected::Version(stored.version));
-        shared.gate.ask(&shared.clock.now(), |state| state.holding.pin(tokens, expected));
+        let (expected, overrides) = match stored {
+            Some(Stored { entry: Entry::Live(record), version }) => {
+                (Expected::Version(version), record.family_id())
+            }
+            Some(Stored { entry: Entry::Tombstone, version }) => (Expected::Version(version), None),
+            None => (Expected::Absent, None),
+        };
+        shared
+            .gate
+            .ask(&shared.clock.now(), |state| state.holding.pin(tokens, expected, overrides));
     }
 }

@@ -41,6 +41,7 @@ fn publish(gate: &Gate, ticket: Ticket, now: &Now) -> Settled {
         expected: Expected::Absent,
         saved: true,
         replaced: Vec::new(),
+        overrides: None,
         family: None,
     };
     gate.finish(ticket, Outcome::Fresh(Life::UNKNOWN), now, |holding| holding.hold(kept)).settled

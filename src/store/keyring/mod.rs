@@ -55,8 +55,9 @@ use crate::{
 /// [`unavailable`](StoreError::is_unavailable), with a [`KeyringError`] as the source: nothing is sent and
 /// nobody is logged out. Only where it says that there is no such entry, there is none.
 ///
-/// What is there and is no record is [`corrupt`](StoreError::is_corrupt). A login or a logout
-/// writes over a damaged record, and never over a later version's or what another program put there.
+/// What is there and is no record is [`corrupt`](StoreError::is_corrupt). A login
+/// writes over a damaged record, and never over a later version's or what another program put there. A session's
+/// logout buries the record that it has read, so it fails here, and leaves the entry alone.
 ///
 /// # Threads and cancellation
 ///

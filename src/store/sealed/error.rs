@@ -34,7 +34,7 @@ pub(super) enum Flaw {
 }
 
 impl UnsealError {
-    /// The record was written without sealing. It is not used, and a login or a logout writes over it.
+    /// The record was written without sealing. It is not used, and a login writes over it.
     #[must_use]
     pub fn is_not_sealed(&self) -> bool {
         self.0 == Flaw::NotSealed

@@ -31,7 +31,8 @@ use super::{Entry, Expected, Lease, Record, StoreError, Stored, Swap, TokenStore
 /// random nonce each time. The name that the store was given and the key's id are bound to it: a record that
 /// is copied under another name does not open. A record that does not open is an error
 /// ([`StoreError::is_corrupt`], with an [`UnsealError`] as its source), never an empty store, and is left as
-/// it is until a login or a logout writes over it. A record that was not sealed is no exception.
+/// it is until a login writes over it. A session's logout buries the record that it has read, so it fails there. A
+/// record that was not sealed is no exception.
 ///
 /// A session that opens the inner store without its key finds a record of another issuer: it asks for a login,
 /// and sends nothing of it anywhere.
