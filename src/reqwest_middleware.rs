@@ -81,7 +81,9 @@
 //!   Let a retry leave 401 alone: a challenge that is handed out is not mended by another try.
 //! * what looks at each send (`reqwest-tracing`) comes between the two. It does not see the token.
 //! * what changes the URL comes before [`AuthLayer`], which decides by it where the token goes. An answer
-//!   from another origin than the one that the token was attached for is returned as it is.
+//!   from another origin than the one that the token was attached for is returned as it is. So is one
+//!   that a middleware beneath makes by itself (a mock, a cache), unless it says where it is from, by
+//!   [`ResponseBuilderExt::url`](reqwest::ResponseBuilderExt::url).
 //! * what comes after [`AuthLayer`] sees the token: a middleware there that logs headers has to leave
 //!   out those that are marked sensitive.
 

@@ -10,7 +10,7 @@ use std::{
 
 use futures::future::join_all;
 use http::{Extensions, StatusCode, header};
-use reqwest::{Body, Client, Request, Response, Url};
+use reqwest::{Body, Client, Request, Response, ResponseBuilderExt, Url};
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Error, Middleware, Next, Result};
 use serde_json::{Value, json};
 use tower_reauth::{
@@ -335,6 +335,44 @@ async fn where_a_middleware_leads_decides_what_is_attached_and_what_is_a_challen
         assert_eq!(world.authorization.refreshes(), sends);
         assert_eq!(other.requests() - before, 1 + sends);
         assert_eq!(other.received().pop().unwrap().authorizations(), sends);
+    }
+}
+
+/// A middleware that refuses once, by itself, and says where that is from, or does not.
+struct Refusing(AtomicBool, Option<Url>);
+
+#[async_trait::async_trait]
+impl Middleware for Refusing {
+    async fn handle(
+        &self,
+        request: Request,
+        extensions: &mut Extensions,
+        next: Next<'_>,
+    ) -> Result<Response> {
+        if self.0.swap(true, Ordering::Relaxed) {
+            return next.run(request, extensions).await;
+        }
+        let mut refusal = http::Response::builder().status(401);
+        if let Some(url) = self.1.clone() {
+            refusal = refusal.url(url);
+        }
+        Ok(refusal.body("").unwrap().into())
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_a_middleware_makes_is_a_challenge_if_it_says_where_it_is_from() {
+    for (says, status, refreshes) in [(true, 200, 1), (false, 401, 0)] {
+        let world = World::new().await;
+        let url: Url = world.url("/a").parse().unwrap();
+        let refusing = Refusing(AtomicBool::new(false), says.then(|| url.clone()));
+        let client = ClientBuilder::new(http1())
+            .with(RefreshLayer::new(world.session.clone()))
+            .with(AuthLayer::new(world.session.clone()))
+            .with(refusing)
+            .build();
+        assert_eq!(soon(client.get(url).send()).await.unwrap().status(), status);
+        assert_eq!(world.authorization.refreshes(), refreshes);
     }
 }
 
