@@ -161,3 +161,28 @@ async fn a_verdict_counts_though_the_mark_was_moved() {
     sleep(Duration::from_secs(60)).await;
     assert!(store.is_buried());
 }
+
+/// P5: whoever took the lease may have the successor on its way, and then there is no verdict.
+#[tokio::test(start_paused = true)]
+async fn a_verdict_after_the_lease_ran_out_waits_for_who_has_it_now() {
+    let (source, store) = (Scripted::new(), FaultyStore::new());
+    let session = worn_out(&source, &store);
+    let first = session.token().await.unwrap();
+    let mut asked = 0;
+    store.next_lease(move || {
+        asked += 1;
+        asked == 1
+    });
+    let release = source.answer_later(Err(RefreshError::rejected()));
+    let (newer, ()) = tokio::join!(session.refresh_after(&first), async {
+        until_asked(&source, 2).await;
+        mark_again(&store).await;
+        store.delay(Op::Lease, Duration::from_secs(1));
+        release.send(()).unwrap();
+        sleep(Duration::from_millis(500)).await;
+        store.put(Entry::Live(Record::new(pair("theirs", "third"))));
+    });
+    assert_eq!(newer.unwrap().expose_secret(), "theirs");
+    assert_eq!(source.spent(), ["first", "refresh-1"]);
+    assert_eq!(store.refresh().as_deref(), Some("third"));
+}

@@ -226,6 +226,15 @@ impl Flight {
         }
         match error.kind() {
             Kind::Rejected => {
+                // Whoever took the lease meanwhile may have the successor on its way.
+                if lease.as_ref().is_some_and(|lease| !lease.is_held()) {
+                    drop(lease.take());
+                    match self.lease().await {
+                        Ok(granted) => *lease = Some(granted),
+                        Err(Withheld::Store(error)) => return Some(unreadable(error).into()),
+                        Err(Withheld::Disowned) => return Some(Landing::Lost),
+                    }
+                }
                 // Before it is over: another process may have spent the token and stored its successor.
                 match look(&shared).await {
                     Ok(Found::Newer { kept: newer, .. })
