@@ -143,6 +143,26 @@ async fn a_late_answer_is_kept_though_the_mark_is_moved_time_and_again() {
     assert_eq!(source.spent(), ["first", "refresh-1"]);
 }
 
+/// Who takes over from a process that was killed may be told of tokens that have run out meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_repeated_pair_that_has_run_out_is_refreshed_at_once() {
+    let (source, store) = (Scripted::new(), FaultyStore::new());
+    store.put(Entry::Live(theirs().spending_since(Some(UNIX_EPOCH))));
+    let session =
+        Session::builder(source.clone()).origin(ORIGIN).store(store.clone()).build().unwrap();
+    source.answer(Ok(expired("repeated", "third")));
+    assert_eq!(session.token().await.unwrap().expose_secret(), "access-1");
+    assert_eq!(source.spent(), ["second", "third"]);
+    assert_eq!(store.refresh().as_deref(), Some("refresh-1"));
+
+    // Once: a server whose tokens never live is another matter.
+    source.answer(Err(RefreshError::ambiguous()));
+    (0..2).for_each(|_| source.answer(Ok(expired("repeated", "more"))));
+    let token = session.peek().unwrap();
+    assert!(session.refresh_after(&token).await.is_err());
+    assert_eq!(source.spent()[2..], ["refresh-1", "refresh-1", "more"]);
+}
+
 /// P5: a verdict on a refresh token ends the session though another process marked it once more.
 #[tokio::test(start_paused = true)]
 async fn a_verdict_counts_though_the_mark_was_moved() {

@@ -119,7 +119,7 @@ impl Flight {
     }
 
     /// Hold tokens that cannot be attached, to be spent by this flight.
-    fn hold(&self, kept: Kept) -> bool {
+    pub(super) fn hold(&self, kept: Kept) -> bool {
         let now = self.shared.clock.now();
         self.shared.gate.ask(&now, |state| {
             let owns = self.ticket.as_ref().is_some_and(|ticket| state.life.owns(ticket));

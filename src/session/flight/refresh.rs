@@ -217,7 +217,23 @@ impl Flight {
         let expected = kept.expected;
         let error = match result {
             Ok((tokens, sent)) => {
-                return Some(self.keep(Some(kept), expected, tokens, sent, lease).await);
+                let rotates =
+                    tokens.refresh().is_some_and(|new| kept.tokens.refresh() != Some(new));
+                let landing = self.keep(Some(kept), expected, tokens, sent, lease).await;
+                return match landing {
+                    // A pair that is repeated may have run out since it was minted. Its refresh token is
+                    // good, and the next round spends it.
+                    Landing::Hold(kept, Outcome::ExpiredOnArrival)
+                        if ambiguous && rotates && kept.saved =>
+                    {
+                        if self.hold(kept) {
+                            None
+                        } else {
+                            Some(Landing::Lost)
+                        }
+                    }
+                    landing => Some(landing),
+                };
             }
             Err(error) => error.after_ambiguity(ambiguous),
         };

@@ -29,7 +29,7 @@ use crate::{
 pub(super) struct Out {
     /// The number of its lease.
     number: Arc<Mutex<Option<i64>>>,
-    /// How many leases are not given back yet.
+    /// How many leases are asked for, or not given back yet.
     leases: watch::Sender<usize>,
 }
 
@@ -44,7 +44,8 @@ impl Out {
     }
 }
 
-/// One lease, from its grant until it was given back, or the runtime that would do so ended.
+/// One lease, from the question for it until it was given back, or the runtime that would do so ended. One that
+/// nobody waits for any more may still be granted.
 struct Counted(watch::Sender<usize>);
 
 impl Counted {
@@ -89,17 +90,19 @@ impl Lessee {
     pub(super) async fn lease(self) -> Result<Lease, StoreError> {
         let runtime = Handle::try_current().map_err(|_| Fault::NoRuntime)?;
         let (tell, told) = oneshot::channel();
-        runtime.spawn(self.run(tell));
+        let counted = Counted::new(&self.out);
+        runtime.spawn(async move {
+            self.run(tell).await;
+            drop(counted);
+        });
         // Nothing is told if the runtime ends.
         told.await.unwrap_or_else(|_| Err(StoreError::unavailable()))
     }
 
     async fn run(self, mut tell: oneshot::Sender<Result<Lease, StoreError>>) {
         let owner = format!("{:032x}", fastrand::u128(..));
-        let mut counted = None;
         match self.acquire(&owner, &mut tell).await {
             Some(Ok((number, asked))) => {
-                counted = Some(Counted::new(&self.out));
                 let term = Term(Arc::new(Mutex::new(self.end(asked))));
                 let (end, ended) = oneshot::channel();
                 *lock(&self.out.number) = Some(number);
@@ -114,7 +117,6 @@ impl Lessee {
             None => {}
         }
         self.release(&owner).await;
-        drop(counted);
     }
 
     /// The number, and when it was asked for. `None`: nobody wants it any more.

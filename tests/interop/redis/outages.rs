@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::FutureExt;
 use tower_reauth::{Expected, RedisStore, StoreError, TokenStore};
 
 use super::{cutter::Cutter, done, record, server::Redis, stored};
@@ -178,6 +179,27 @@ async fn a_lease_whose_grant_got_lost_is_given_back() {
     assert!(soon(asked).await.unwrap_err().is_unavailable());
     redis.thaw().await;
     drop(soon(redis.store("alice").lease()).await.unwrap());
+}
+
+/// A program may end after that, and nobody should have to wait for what it had asked for.
+#[tokio::test]
+async fn a_store_is_settled_once_a_lease_that_nobody_waits_for_is_given_back() {
+    let redis = Redis::start().await;
+    let store = redis.store("alice").lease_duration(Duration::from_secs(3600));
+    let store = store.time_limit(Duration::from_secs(60));
+    is_up(&store).await;
+    store.settle().await;
+    redis.freeze().await;
+    let mut asked = Box::pin(store.lease());
+    assert!(asked.as_mut().now_or_never().is_none());
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    drop(asked);
+    let mut settled = Box::pin(store.settle());
+    assert!(settled.as_mut().now_or_never().is_none());
+    redis.thaw().await;
+    soon(settled).await;
+    let left: i64 = redis.ask(&["EXISTS", "tower-reauth:{alice}:lease"]).await;
+    assert_eq!(left, 0);
 }
 
 /// Redis did it, and nobody heard: it is asked again, and says the same.
