@@ -471,6 +471,19 @@ async fn a_logout_that_the_back_end_did_not_take_is_told() {
     }
 }
 
+/// What the refresh endpoint means by an answer says nothing of others.
+#[tokio::test(start_paused = true)]
+async fn a_logout_is_repeated_with_a_new_csrf_token_whatever_ends_the_session() {
+    let back_end = BackEnd::new();
+    let grant = back_end.grant().verdict(|head| head.status() == 403);
+    let session = back_end.builder_over(grant).build().unwrap();
+    session.token().await.unwrap();
+    back_end.change_csrf();
+    session.logout().await.unwrap();
+    assert!(!back_end.is_alive());
+    assert_eq!(back_end.lines()[1..], ["POST /auth/logout", "GET /auth/csrf", "POST /auth/logout"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn without_a_cookie_to_send_a_login_is_needed_and_nothing_is_asked() {
     let back_end = BackEnd::new();

@@ -398,15 +398,16 @@ where
             headers.insert(ORIGIN, origin.clone());
             headers.insert(REFERER, page.clone());
         }
-        *request.method_mut() = method;
-        *request.uri_mut() = place.address.uri.clone();
-        if request.method() == Method::POST {
+        let asks_for_tokens = call.refreshes && method == Method::POST;
+        if method == Method::POST {
             call.departure.leave();
         }
+        *request.method_mut() = method;
+        *request.uri_mut() = place.address.uri.clone();
         let response = ready.send(request).await?;
         // With the head, before the body that may be cut off: a cookie that was replaced is not sent again.
         call.receive(self, response.headers(), &place.url);
-        let over = (self.verdict)(&ResponseHead::new(&response));
+        let over = asks_for_tokens && (self.verdict)(&ResponseHead::new(&response));
         Ok((Answer::read(response).await, over))
     }
 
@@ -425,8 +426,9 @@ struct Call<'a> {
     spent: &'a RefreshToken,
     jar: Jar,
     departure: Departure,
-    /// Whether another attempt may follow, which must send the cookies of this one.
-    repeats: bool,
+    /// Whether it is a refresh: its answer may be the end of the session, and another attempt may follow,
+    /// which must send the cookies of this one.
+    refreshes: bool,
 }
 
 impl<'a> Call<'a> {
@@ -434,18 +436,18 @@ impl<'a> Call<'a> {
         grant: &CookieGrant<S>,
         spent: &'a RefreshToken,
         departure: Departure,
-        repeats: bool,
+        refreshes: bool,
     ) -> Option<Self> {
         let newest = grant.successors.of(spent);
         let jar = Jar::read(newest.expose_secret(), &grant.refresh.url)?;
         let csrf = grant.csrf.as_ref().map(|(csrf, _)| &*csrf.cookie);
         let any = jar.has_beside(csrf, &grant.refresh.url, now());
-        any.then_some(Self { spent, jar, departure, repeats })
+        any.then_some(Self { spent, jar, departure, refreshes })
     }
 
     fn receive<S>(&mut self, grant: &CookieGrant<S>, headers: &HeaderMap, url: &Url) {
         self.jar.receive(headers, url, now());
-        if self.repeats
+        if self.refreshes
             && let Ok(next) = self.jar.text(now())
             && next != *self.spent
         {
