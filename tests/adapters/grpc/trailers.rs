@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use tonic::{Code, Status, body::Body, transport::Channel};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_reauth::{
-    Session,
+    NoReplay, Session,
     tonic::{Reauth, ReauthLayer, Trailers, TrailersLayer},
 };
 
@@ -146,5 +146,25 @@ async fn a_head_that_says_all_is_not_looked_behind() {
             response.headers_mut().insert("grpc-status", grpc_status.parse().unwrap());
         }
         assert_eq!(through(response).status(), status);
+    }
+}
+
+/// Nobody looked at its request beforehand.
+#[tokio::test]
+async fn a_call_that_must_not_be_sent_again_is_not_waited_for() {
+    for (once, refreshes) in [(false, 1), (true, 0)] {
+        let world = World::new();
+        let channel =
+            service_fn(|_: Request<Body>| ready(Ok::<_, Infallible>(of([Ok(trailers("16"))]))));
+        let client = ReauthLayer::new(world.session()).layer(TrailersLayer::new().layer(channel));
+        let message = stream::iter([Ok::<_, Status>(Frame::data(Bytes::from("message")))]);
+        let mut request =
+            Request::post("/service/method").body(Body::new(StreamBody::new(message)));
+        if once {
+            request.as_mut().unwrap().extensions_mut().insert(NoReplay);
+        }
+        let answer = client.oneshot(request.unwrap()).await;
+        assert_eq!(answer.is_ok(), once);
+        assert_eq!(world.authorization.token_requests(), refreshes);
     }
 }
