@@ -279,8 +279,7 @@ async fn an_operation_that_is_always_refused_beside_others_is_braked_and_harms_n
         let closed = request.headers().contains_key("x-closed");
         Ok::<_, BoxError>(json(200, if closed { REFUSED } else { r#"{"data":{"open":1}}"# }))
     });
-    let client =
-        stack(Beneath, &session, GraphQlErrors::new(), BearerClassifier::new(), inner.clone());
+    let client = stack(Beneath, &session, GraphQlErrors::new(), BearerClassifier::new(), inner);
     for _ in 0..20 {
         let mut closed = post(QUERY);
         closed.headers_mut().insert("x-closed", HeaderValue::from_static("1"));
