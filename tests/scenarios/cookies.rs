@@ -290,6 +290,19 @@ async fn a_cookie_that_came_with_a_cut_answer_is_the_one_that_is_spent_next() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_two_cut_answers_the_later_one_counts() {
+    let back_end = BackEnd::new();
+    let session = back_end.builder().build().unwrap();
+    back_end.trouble(Trouble::Cut);
+    back_end.trouble(Trouble::Cut);
+    assert!(session.token().await.unwrap_err().was_ambiguous());
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    session.token().await.unwrap();
+    assert!(back_end.is_alive());
+    assert_eq!(back_end.seen().last().unwrap().header("cookie"), "refresh=R3; csrftoken=C1");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_same_holds_for_the_refresh_after_a_failed_one() {
     let back_end = BackEnd::new();
     let builder = back_end.builder().ambiguous(AmbiguousPolicy::Surface);
