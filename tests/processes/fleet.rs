@@ -145,13 +145,10 @@ fn assert_only_stops_are_to_blame(run: &Run) {
     );
     println!("  {late} late saves were refused");
     assert!(!sent.is_empty() && late > 0);
-    // Tokens live for less than a lease here: what came while a process stood still, or is repeated to the
-    // one who asks after its lease, may have run out by then. They try again.
+    // What came while a process stood still may have run out before it went on. Nobody else notices.
     let stood_still = |id: &str| lives.iter().any(|life| life.id == id && !life.stops.is_empty());
-    let ran_out = |report: &Report| matches!(report, Report::Failed(why) if why.contains("kind: ExpiredToken"));
     let failures = run.account.failures().into_iter();
-    let failures = failures.filter(|(id, report)| !stood_still(id) && !ran_out(report));
-    assert_eq!(failures.collect::<Vec<_>>(), []);
+    assert_eq!(failures.filter(|(id, _)| !stood_still(id)).collect::<Vec<_>>(), []);
     run.assert_few_requests(sent.len() + in_the_instant);
 }
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, Interval, interval, timeout_at};
+use tokio::time::{Instant, Interval, interval, timeout, timeout_at};
 use tower_reauth::{
     Entry, Session, TokenStore,
-    testing::{AuthorizationServer, Loopback, ResourceServer},
+    testing::{AuthorizationServer, Hold, Loopback, ResourceServer},
 };
 
 use crate::{
@@ -21,8 +21,11 @@ const LIFETIME: Duration = Duration::from_secs(1);
 /// Two kills of ten a second are this far apart.
 const KILLS: Duration = Duration::from_millis(100);
 
-/// One in so many sends is answered with a kill, beside those at random.
+/// Two in so many sends are answered with a kill, beside those at random.
 const AIMED: usize = 6;
+
+/// So long a request is waited for that is on its way to the server.
+const ANSWER: Duration = Duration::from_secs(1);
 
 /// No access token is replaced sooner, but after a kill: the early window is the last fifth of its life,
 /// and the jitter a third of that.
@@ -126,10 +129,12 @@ impl<S: TokenStore> Stage<S> {
     }
 }
 
-/// Ten kills a second, and some aimed at a send.
+/// Ten kills a second, and some aimed at a send: at once, or when the server has done its part and before anybody
+/// hears of it.
 pub(crate) async fn kills<S: TokenStore>(mut stage: Stage<S>, time: Duration) -> Run {
     let mut ticks: Interval = interval(KILLS);
     let mut sends = 0;
+    let mut hold: Option<Hold> = None;
     while stage.goes_on(time) {
         let victim = tokio::select! {
             _ = ticks.tick() => {
@@ -138,17 +143,30 @@ pub(crate) async fn kills<S: TokenStore>(mut stage: Stage<S>, time: Duration) ->
             }
             place = stage.crew.sending() => {
                 sends += 1;
-                (sends % AIMED == 0).then_some((place, Death::Aimed))
+                let armed = hold.is_some();
+                if sends % AIMED == AIMED / 2 {
+                    hold = Some(stage.authorization.hold());
+                }
+                // The answer to this one, or to the next if this one has been answered already.
+                let wait = if armed { ANSWER } else { ANSWER / 20 };
+                let is_held = match &hold {
+                    Some(hold) => timeout(wait, hold.until_held(1)).await.is_ok(),
+                    None => false,
+                };
+                if is_held {
+                    stage.crew.kill(place, Death::Aimed).await;
+                    hold = None;
+                    None
+                } else {
+                    (sends % AIMED == 0).then_some((place, Death::Aimed))
+                }
             }
         };
         if let Some((place, death)) = victim {
-            if death == Death::Aimed {
-                // From just after the send until after the save.
-                tokio::time::sleep(Duration::from_micros(fastrand::u64(..8_000))).await;
-            }
             stage.crew.kill(place, death).await;
         }
     }
+    drop(hold);
     stage.end().await
 }
 
@@ -197,7 +215,9 @@ impl Run {
 
     pub(crate) fn assert_only_kills_are_to_blame(&self) {
         println!("{}  {} requests refused on the way", self.account, self.api.unauthorized());
-        assert!(self.account.kills(Death::Random) > 0 && self.account.kills(Death::Aimed) > 0);
+        assert!(self.account.kills(Death::Random) > 0);
+        let hit = self.account.unsaved();
+        assert!(hit.iter().any(|(life, _)| life.death == Some(Death::Aimed)), "no answer was lost");
         assert_eq!(self.account.failures(), []);
         self.account.assert_nothing_else_is_doubled();
         self.assert_few_requests(self.account.unsaved().len());
