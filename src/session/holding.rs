@@ -21,9 +21,16 @@ pub(crate) struct Holding {
 struct Current {
     tokens: TokenSet,
     expected: Expected,
+    /// Boxed, since one that was not refreshed since its login has none.
+    past: Option<Box<Past>>,
+    family: Option<u64>,
+}
+
+/// What a session knows of records that its tokens follow; as in [`Kept`].
+#[derive(Default)]
+struct Past {
     replaced: Vec<RefreshToken>,
     overrides: Option<u64>,
-    family: Option<u64>,
 }
 
 /// The tokens of a session that is over: a store that still has them does not revive it.
@@ -108,8 +115,8 @@ impl Holding {
             tokens: current.tokens.clone(),
             expected: current.expected,
             saved: self.owed != Some(Owed::Save),
-            replaced: current.replaced.clone(),
-            overrides: current.overrides,
+            replaced: current.past.as_ref().map_or_else(Vec::new, |past| past.replaced.clone()),
+            overrides: current.past.as_ref().and_then(|past| past.overrides),
             family: current.family,
         })
     }
@@ -135,7 +142,9 @@ impl Holding {
         self.owe((!kept.saved).then_some(Owed::Save));
         let Kept { tokens, expected, replaced, overrides, family, .. } = kept;
         self.seed = None;
-        self.current = Some(Current { tokens, expected, replaced, overrides, family });
+        let past = (!replaced.is_empty() || overrides.is_some())
+            .then(|| Box::new(Past { replaced, overrides }));
+        self.current = Some(Current { tokens, expected, past, family });
         self.discarded = None;
     }
 
@@ -199,7 +208,8 @@ impl Holding {
             && current.tokens == *tokens
             && current.expected == Expected::Any
         {
-            (current.expected, current.overrides) = (expected, overrides);
+            current.expected = expected;
+            current.past.get_or_insert_default().overrides = overrides;
         }
     }
 
