@@ -16,8 +16,8 @@
 //! | `oauth2` | 84 | oauth2 |
 //! | `redirect` | 63 | tower-http |
 //! | `redis` | 78 | redis |
-//! | `reqwest` | 82 | reqwest |
-//! | `reqwest-middleware` | 87 | reqwest-middleware, reqwest |
+//! | `reqwest` | 80 | reqwest |
+//! | `reqwest-middleware` | 85 | reqwest-middleware, reqwest |
 //! | `sealed` | 58 | chacha20poly1305, aes-gcm |
 //! | `sign` | 51 | jsonwebtoken |
 //! | `sign-aws-lc` | 54 | jsonwebtoken, aws-lc-rs |
