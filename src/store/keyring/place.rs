@@ -22,7 +22,7 @@ use crate::{FileStore, Sealed, SealingKey, StoreError};
 /// | Windows | Credential Manager | until it is deleted |
 ///
 /// The tests of this crate run against GNOME Keyring and the kernel. What is particular to macOS and Windows
-/// is one line each, which was only read against the sources of the crates that it calls.
+/// is one line each, which is compiled there and was not run.
 ///
 /// ```
 /// use std::time::Duration;
