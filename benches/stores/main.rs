@@ -2,12 +2,13 @@
 //! compare-and-stores; a request with a valid token needs none of them.
 //!
 //! ```console
-//! $ cargo bench --bench stores --features redis,sealed
+//! $ cargo bench --bench stores --features keyring,redis
 //! ```
 //!
 //! Criterion's report is at `target/criterion/report/index.html`. `-- --test` runs each case once. The file is in the
 //! folder for temporary files, so what flushing it costs is what that file system makes of it (`TMPDIR` names
-//! another); Redis is a `redis-server` of this bench, on loopback.
+//! another); Redis is a `redis-server` of this bench, on loopback. The keyring is the kernel's, and is left out,
+//! with a word, where that cannot be used.
 
 mod server;
 
@@ -21,8 +22,8 @@ use criterion::{
 };
 use tokio::runtime::Runtime;
 use tower_reauth::{
-    AccessToken, Expected, FileStore, MemoryStore, Record, RefreshToken, Sealed, SealingKey, Swap,
-    TokenSet, TokenStore, Version,
+    AccessToken, Expected, FileStore, Keyring, KeyringStore, MemoryStore, Record, RefreshToken,
+    Sealed, SealingKey, Swap, TokenSet, TokenStore, Version,
 };
 
 use self::server::Redis;
@@ -117,6 +118,13 @@ fn stores(criterion: &mut Criterion) {
         Some(shared.session(&format!("session {}", number.get() % 64)))
     };
     measure(&mut group, &runtime, "redis", &shared, next);
+    let keyring = Keyring::new("tower-reauth bench", "bench").keyutils();
+    let kernel = KeyringStore::open(keyring, folder.path().join("keyring"));
+    let kernel = kernel.expect("a path for its locks");
+    match runtime.block_on(kernel.load()) {
+        Ok(_) => measure(&mut group, &runtime, "keyring", &kernel, || None),
+        Err(error) => eprintln!("no keyring of the kernel to measure: {error}"),
+    }
     group.finish();
 }
 

@@ -38,14 +38,15 @@
 //!
 //! | store | lease | load | compare-and-store |
 //! |---|---:|---:|---:|
-//! | memory | 0.14 µs | 0.06 µs | 1.0 µs |
-//! | file | 56 µs | 24 µs | 8.9 ms: it is flushed to the disk |
-//! | sealed file | 75 µs | 81 µs | 8.8 ms |
-//! | Redis on loopback | 92 µs | 20 µs | 56 µs |
+//! | memory | 0.09 µs | 0.06 µs | 0.9 µs |
+//! | file | 11 µs | 18 µs | 0.9 ms: it is flushed to the disk |
+//! | sealed file | 28 µs | 25 µs | 1.1 ms |
+//! | keyring of the kernel | 41 µs | 0.2 ms | 0.6 ms |
+//! | Redis on loopback | 55 µs | 28 µs | 44 µs |
 //!
-//! Those are middle values of one machine with two cores, for the order of magnitude; yours come by
-//! `cargo bench --bench stores --features redis,sealed`. A secret storage takes 6 to 11 ms to connect to and
-//! about 1 ms for each call.
+//! Those are middle values of one machine with two cores, for the order of magnitude; a disk that was busy took
+//! 9 ms to flush. Yours come by `cargo bench --bench stores --features keyring,redis`. A Secret Service takes 6
+//! to 11 ms to connect to, and about 1 ms for each call.
 //!
 //! # What goes wrong, and what happens then
 //!
