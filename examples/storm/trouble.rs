@@ -44,8 +44,8 @@ pub(crate) struct Trouble {
     refreshes: Refreshes,
     chaos: bool,
     last_revocation: Instant,
-    /// How many refreshes had been done when the last hiccup was ordered.
-    refreshes_at_hiccup: usize,
+    /// How often the token endpoint had been called when the last hiccup was ordered.
+    requests_at_hiccup: usize,
     answers_lost: usize,
 }
 
@@ -62,7 +62,7 @@ impl Trouble {
             refreshes: Refreshes::default(),
             chaos,
             last_revocation: now(),
-            refreshes_at_hiccup: 0,
+            requests_at_hiccup: 0,
             answers_lost: 0,
         }
     }
@@ -76,7 +76,7 @@ impl Trouble {
         self.answers_lost
     }
 
-    /// Hear what the session did. After each refresh, order the next one's hiccup.
+    /// Hear what the session did. Between two refreshes, order the next one's hiccup.
     pub(crate) fn watch(&mut self) {
         while let Some(Some(event)) = self.events.next().now_or_never() {
             let refreshes = &mut self.refreshes;
@@ -92,10 +92,20 @@ impl Trouble {
                 other => refreshes.other.push(format!("{other:?}")),
             }
         }
-        if self.chaos && self.refreshes.done() > self.refreshes_at_hiccup {
-            self.refreshes_at_hiccup = self.refreshes.done();
+        if self.chaos && self.is_calm() {
+            self.requests_at_hiccup = self.authorization.token_requests();
             self.hiccup();
         }
+    }
+
+    /// The last hiccup was met, and no refresh is in flight: two hiccups would be too much for one.
+    fn is_calm(&self) -> bool {
+        let server = &self.authorization;
+        let refreshes = &self.refreshes;
+        let answered = server.last_token_request().and_then(|last| last.status());
+        server.token_requests() > self.requests_at_hiccup
+            && answered == Some(StatusCode::OK)
+            && server.rotations() == refreshes.done() - refreshes.start
     }
 
     /// The middle of a wave.
