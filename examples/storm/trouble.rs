@@ -46,6 +46,8 @@ pub(crate) struct Trouble {
     last_revocation: Instant,
     /// How often the token endpoint had been called when the last hiccup was ordered.
     requests_at_hiccup: usize,
+    /// How many refreshes had been done when that hiccup was seen to be met.
+    done_when_met: Option<usize>,
     answers_lost: usize,
 }
 
@@ -63,6 +65,7 @@ impl Trouble {
             chaos,
             last_revocation: now(),
             requests_at_hiccup: 0,
+            done_when_met: None,
             answers_lost: 0,
         }
     }
@@ -92,20 +95,21 @@ impl Trouble {
                 other => refreshes.other.push(format!("{other:?}")),
             }
         }
-        if self.chaos && self.is_calm() {
+        if self.chaos && self.is_over() {
             self.requests_at_hiccup = self.authorization.token_requests();
+            self.done_when_met = None;
             self.hiccup();
         }
     }
 
-    /// The last hiccup was met, and no refresh is in flight: two hiccups would be too much for one.
-    fn is_calm(&self) -> bool {
-        let server = &self.authorization;
-        let refreshes = &self.refreshes;
-        let answered = server.last_token_request().and_then(|last| last.status());
-        server.token_requests() > self.requests_at_hiccup
-            && answered == Some(StatusCode::OK)
-            && server.rotations() == refreshes.done() - refreshes.start
+    /// The refresh that met the last hiccup is over: two hiccups would be too much for one.
+    fn is_over(&mut self) -> bool {
+        let done = self.refreshes.done();
+        if self.authorization.token_requests() > self.requests_at_hiccup {
+            done > *self.done_when_met.get_or_insert(done)
+        } else {
+            false
+        }
     }
 
     /// The middle of a wave.
