@@ -1,40 +1,35 @@
 //! A source for first-party back ends that keep the refresh token in an HttpOnly cookie.
 
 mod answer;
+mod call;
 mod cookies;
 mod csrf;
 mod jar;
+mod successors;
 
-use std::{
-    borrow::Cow,
-    collections::VecDeque,
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
-};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
-    header::{ACCEPT, COOKIE, ORIGIN, REFERER},
-};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
 use tower::Service;
 use url::Url;
 
-use self::{answer::Places, csrf::NoCookie, jar::Jar};
+use self::{
+    answer::Places,
+    call::{Call, now},
+    successors::Successors,
+};
 pub use self::{
     cookies::{Cookies, InvalidCookies},
     csrf::Csrf,
 };
 use super::{
-    Departure, Held, TokenSource,
-    token_endpoint::{
-        InvalidEndpoint, address::Address, answer::Answer, exchange::Exchange, outcome,
-    },
+    Held, TokenSource,
+    token_endpoint::{InvalidEndpoint, address::Address, exchange::Exchange, outcome},
 };
-use crate::{BoxError, Clock, RefreshError, RefreshToken, ResponseHead, TokenSet, error::Kind};
+use crate::{BoxError, RefreshError, ResponseHead, TokenSet, error::Kind};
 
 /// Asks a first-party back end for access tokens, with the session in a cookie.
 ///
@@ -103,52 +98,6 @@ pub struct CookieGrant<S> {
     successors: Successors,
 }
 
-/// What answers that were no success have made of which refresh tokens. Another session, over a clone of
-/// the grant, has its own.
-#[derive(Default)]
-struct Successors(Mutex<VecDeque<(RefreshToken, RefreshToken)>>);
-
-/// One is of the session, and the others of those before it that a login replaced while they were
-/// refreshed.
-const SUCCESSORS: usize = 8;
-
-impl Clone for Successors {
-    fn clone(&self) -> Self {
-        Self::default()
-    }
-}
-
-impl Successors {
-    fn known(&self) -> MutexGuard<'_, VecDeque<(RefreshToken, RefreshToken)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The newest cookies that are known to follow these.
-    fn of(&self, spent: &RefreshToken) -> RefreshToken {
-        let known = self.known();
-        let found = known.iter().find(|(before, _)| before == spent);
-        found.map_or(spent, |(_, next)| next).clone()
-    }
-
-    fn add(&self, spent: &RefreshToken, next: RefreshToken) {
-        self.forget(spent);
-        let mut known = self.known();
-        known.push_back((spent.clone(), next));
-        let oldest = if known.len() > SUCCESSORS { known.pop_front() } else { None };
-        // Zeroized out of the lock.
-        drop(known);
-        drop(oldest);
-    }
-
-    fn forget(&self, spent: &RefreshToken) {
-        let mut known = self.known();
-        let found = known.iter().position(|(before, _)| before == spent);
-        let forgotten = found.and_then(|found| known.remove(found));
-        drop(known);
-        drop(forgotten);
-    }
-}
-
 /// An address, as HTTP clients and as cookies know it.
 #[derive(Clone)]
 struct Place {
@@ -157,9 +106,6 @@ struct Place {
 }
 
 type Verdict = Arc<dyn Fn(&ResponseHead<'_>) -> bool + Send + Sync>;
-
-/// Laravel's "page expired": the CSRF token is no longer good.
-const PAGE_EXPIRED: u16 = 419;
 
 impl Place {
     fn new(address: Address) -> Result<Self, InvalidEndpoint> {
@@ -318,144 +264,6 @@ impl<S> CookieGrant<S> {
     }
 }
 
-impl<S, B> CookieGrant<S>
-where
-    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
-    S::Error: Into<BoxError>,
-    S::Future: Send,
-    B: Body + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    /// Ask once, or twice where the first was refused for its CSRF token alone. The flag: the program calls
-    /// the answer the end of the session.
-    async fn post(
-        &self,
-        place: &Place,
-        call: &mut Call<'_>,
-    ) -> Result<(Answer, bool), RefreshError> {
-        if let Some((csrf, Some(at))) = &self.csrf
-            && self.csrf_value(csrf, place, &call.jar).is_none()
-        {
-            self.fetch_csrf(csrf, at, place, call).await?;
-        }
-        let shown = self.shown(place, &call.jar);
-        let (answer, over) = self.ask(Method::POST, place, shown.clone(), call).await?;
-        let refused = answer.status == StatusCode::FORBIDDEN || answer.status == PAGE_EXPIRED;
-        let Some((csrf, at)) = self.csrf.as_ref().filter(|_| refused && !over) else {
-            return Ok((answer, over));
-        };
-        if let Some(at) = at {
-            // What it says is not the answer to the refresh.
-            let _ = self.fetch_csrf(csrf, at, place, call).await;
-        }
-        let now = self.shown(place, &call.jar);
-        if now.is_none() || now == shown {
-            return Ok((answer, over));
-        }
-        self.ask(Method::POST, place, now, call).await
-    }
-
-    /// Nothing is spent by this, whatever comes of it.
-    async fn fetch_csrf(
-        &self,
-        csrf: &Csrf,
-        at: &Place,
-        place: &Place,
-        call: &mut Call<'_>,
-    ) -> Result<(), RefreshError> {
-        let asked = self.ask(Method::GET, at, None, call).await;
-        let (answer, _) = asked.map_err(RefreshError::of_nothing_spent)?;
-        if self.csrf_value(csrf, place, &call.jar).is_some() {
-            return Ok(());
-        }
-        Err(if answer.status.is_success() {
-            RefreshError::misconfigured().with_source(NoCookie)
-        } else {
-            outcome::failure(&answer, None, &[], now()).of_nothing_spent()
-        })
-    }
-
-    async fn ask(
-        &self,
-        method: Method,
-        place: &Place,
-        shown: Option<HeaderValue>,
-        call: &mut Call<'_>,
-    ) -> Result<(Answer, bool), RefreshError> {
-        let ready = self.exchange.ready().await?;
-        let mut request = Request::new(Full::default());
-        *request.headers_mut() = self.headers.clone();
-        let headers = request.headers_mut();
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        headers.remove(COOKIE);
-        if let Some(cookies) = call.jar.header(&place.url, now()) {
-            headers.insert(COOKIE, cookies);
-        }
-        if let (Some((csrf, _)), Some(value)) = (&self.csrf, shown) {
-            headers.insert(csrf.header.clone(), value);
-        }
-        if let (Some((origin, page)), &Method::POST) = (&self.page, &method) {
-            headers.insert(ORIGIN, origin.clone());
-            headers.insert(REFERER, page.clone());
-        }
-        let asks_for_tokens = call.refreshes && method == Method::POST;
-        if method == Method::POST {
-            call.departure.leave();
-        }
-        *request.method_mut() = method;
-        *request.uri_mut() = place.address.uri.clone();
-        let response = ready.send(request).await?;
-        // With the head, before the body that may be cut off: a cookie that was replaced is not sent again.
-        call.receive(self, response.headers(), &place.url);
-        let over = asks_for_tokens && (self.verdict)(&ResponseHead::new(&response));
-        Ok((Answer::read(response).await, over))
-    }
-
-    fn csrf_value(&self, csrf: &Csrf, place: &Place, jar: &Jar) -> Option<HeaderValue> {
-        csrf.echo(&jar.value(&csrf.cookie, &place.url, now())?)
-    }
-
-    fn shown(&self, place: &Place, jar: &Jar) -> Option<HeaderValue> {
-        let (csrf, _) = self.csrf.as_ref()?;
-        self.csrf_value(csrf, place, jar)
-    }
-}
-
-/// One attempt: what is spent, and what the cookies are by now.
-struct Call<'a> {
-    spent: &'a RefreshToken,
-    jar: Jar,
-    departure: Departure,
-    /// Whether it is a refresh: its answer may be the end of the session, and another attempt may follow,
-    /// which must send the cookies of this one.
-    refreshes: bool,
-}
-
-impl<'a> Call<'a> {
-    fn new<S>(
-        grant: &CookieGrant<S>,
-        spent: &'a RefreshToken,
-        departure: Departure,
-        refreshes: bool,
-    ) -> Option<Self> {
-        let newest = grant.successors.of(spent);
-        let jar = Jar::read(newest.expose_secret(), &grant.refresh.url)?;
-        let csrf = grant.csrf.as_ref().map(|(csrf, _)| &*csrf.cookie);
-        let any = jar.has_beside(csrf, &grant.refresh.url, now());
-        any.then_some(Self { spent, jar, departure, refreshes })
-    }
-
-    fn receive<S>(&mut self, grant: &CookieGrant<S>, headers: &HeaderMap, url: &Url) {
-        self.jar.receive(headers, url, now());
-        if self.refreshes
-            && let Ok(next) = self.jar.text(now())
-            && next != *self.spent
-        {
-            grant.successors.add(self.spent, next);
-        }
-    }
-}
-
 impl<S, B> TokenSource for CookieGrant<S>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
@@ -469,8 +277,8 @@ where
         let login_required = || RefreshError::new(Kind::LoginRequired);
         let spent = held.refresh_token().ok_or_else(login_required)?;
         let departure = held.departure().clone();
-        let mut call = Call::new(self, spent, departure, true).ok_or_else(login_required)?;
-        let (answer, over) = self.post(&self.refresh, &mut call).await?;
+        let mut call = Call::refresh(self, spent, departure).ok_or_else(login_required)?;
+        let (answer, over) = call.post(&self.refresh).await?;
         let tokens = answer::tokens(&answer, &self.places, over, now())?;
         let cookies = call.jar.text(now()).map_err(|flaw| outcome::unusable().with_source(flaw))?;
         self.successors.forget(spent);
@@ -480,10 +288,8 @@ where
     async fn revoke(&self, tokens: TokenSet) -> Result<(), RefreshError> {
         let (Some(logout), Some(held)) = (&self.logout, tokens.refresh()) else { return Ok(()) };
         // Without cookies there is no session at the back end.
-        let Some(mut call) = Call::new(self, held, Departure::default(), false) else {
-            return Ok(());
-        };
-        let (answer, _) = self.post(logout, &mut call).await?;
+        let Some(mut call) = Call::logout(self, held) else { return Ok(()) };
+        let (answer, _) = call.post(logout).await?;
         let over = answer.status.is_success()
             // To the login page, as after a logout in a browser.
             || answer.status.is_redirection()
@@ -506,8 +312,4 @@ impl<S> fmt::Debug for CookieGrant<S> {
             .field("endpoint", &format_args!("{}/…", self.refresh.address.origin))
             .finish_non_exhaustive()
     }
-}
-
-fn now() -> SystemTime {
-    Clock::system().now().wall
 }
