@@ -156,7 +156,7 @@ impl<S> CookieGrant<S> {
     ///
     /// # Errors
     ///
-    /// [`InvalidEndpoint`] if its [`path`](Csrf::path) is none.
+    /// [`InvalidEndpoint`] if its [`path`](Csrf::path) is not a path.
     pub fn csrf(mut self, csrf: Csrf) -> Result<Self, InvalidEndpoint> {
         let path = csrf.path.as_deref();
         let place = path.map(|path| self.beside(path)).transpose()?;
@@ -171,7 +171,7 @@ impl<S> CookieGrant<S> {
     ///
     /// # Errors
     ///
-    /// [`InvalidEndpoint`] if it is no path.
+    /// [`InvalidEndpoint`] if it is not a path.
     pub fn logout(mut self, path: &str) -> Result<Self, InvalidEndpoint> {
         self.logout = Some(self.beside(path)?);
         Ok(self)
