@@ -207,7 +207,7 @@ impl RefreshError {
         self.0.retry_after
     }
 
-    /// Only a login helps: the session ended, was logged out, or never had a token.
+    /// Only a [login](crate::Session::login) helps: the session ended, was logged out, or never had a token.
     #[must_use]
     pub fn needs_login(&self) -> bool {
         matches!(self.0.kind, Kind::Rejected | Kind::LoginRequired | Kind::LoggedOut)

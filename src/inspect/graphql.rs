@@ -144,7 +144,7 @@ impl GraphQlErrors {
     ///
     /// # Errors
     ///
-    /// [`InvalidPointer`] if it is none.
+    /// [`InvalidPointer`] if `pointer` is not a JSON pointer.
     ///
     /// ```
     /// use tower_reauth::GraphQlErrors;

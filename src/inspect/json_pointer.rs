@@ -55,7 +55,7 @@ impl JsonPointer {
     ///
     /// # Errors
     ///
-    /// [`InvalidPointer`] if it is none.
+    /// [`InvalidPointer`] if `pointer` is not a JSON pointer.
     pub fn new(pointer: &str, value: &str) -> Result<Self, InvalidPointer> {
         let expected = vec![Expected::new(pointer, value)?];
         Ok(Self { expected, also: Vec::new(), verdict: Verdict::Challenge })
@@ -65,7 +65,7 @@ impl JsonPointer {
     ///
     /// # Errors
     ///
-    /// [`InvalidPointer`] if it is none.
+    /// [`InvalidPointer`] if `pointer` is not a JSON pointer.
     pub fn or(mut self, pointer: &str, value: &str) -> Result<Self, InvalidPointer> {
         self.expected.push(Expected::new(pointer, value)?);
         Ok(self)

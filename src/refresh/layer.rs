@@ -56,8 +56,9 @@ impl<L, C> RefreshLayer<L, C> {
         self
     }
 
-    /// How often a request is sent again: so often because a challenge led to a refresh, and so often in
-    /// all, counting replays with a token that was there already or that a refresh was fetching already.
+    /// How often a request may be sent again: `refreshed` times because its challenge led to a refresh, and
+    /// `in_all` times, counting replays with a token that was there already or that a refresh was fetching
+    /// already. Where either is 0 nothing is sent again.
     ///
     /// Default: 1, and 2.
     #[must_use]
@@ -67,8 +68,9 @@ impl<L, C> RefreshLayer<L, C> {
         self
     }
 
-    /// Fail a request whose challenge could not be answered by a refresh, instead of handing out the
-    /// challenge with the error in its extensions.
+    /// Fail a request whose challenge could not be answered by a refresh, with the
+    /// [`RefreshError`](crate::RefreshError), instead of handing out the challenge with the error in its
+    /// extensions. A request that [was not kept](crate::NotReplayed) gets its challenge all the same.
     ///
     /// Default: the challenge.
     #[must_use]

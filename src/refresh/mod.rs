@@ -7,6 +7,10 @@
 //! A request that has no valid token to begin with waits for one before it is sent. Near the token's end
 //! requests go out at once, and a refresh runs beside them.
 //!
+//! What is beneath gets a [`ReplayBody`]: clients that are generic over their body, hyper's among them, take
+//! it as it is; for others there is [`map_body`](crate::map_body). In a struct of yours the stack is a
+//! `Refresh<Auth<C>>`; its clones share the session, and whatever the client's clones share.
+//!
 //! When a refresh fails, a challenged request gets its original response, body intact, with the
 //! [`RefreshError`](crate::RefreshError) in its extensions. A request that was not sent gets the error:
 //!

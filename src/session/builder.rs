@@ -39,7 +39,7 @@ impl SessionBuilder {
     /// An `https` origin that the access token may go to, such as `https://api.example.com`. Call it
     /// once for each.
     ///
-    /// Default: none, which [`build`](Self::build) refuses.
+    /// Default: none. A session needs one at least, by whichever of the four setters of origins.
     pub fn origin(mut self, origin: impl AsRef<str>) -> Self {
         self.origins = self.origins.and_then(|origins| origins.and(origin.as_ref()));
         self
@@ -92,7 +92,8 @@ impl SessionBuilder {
         self
     }
 
-    /// Where the tokens are kept.
+    /// Where the tokens are kept: [`FileStore`](crate::FileStore), say, so that the next start needs no
+    /// login.
     ///
     /// Default: in memory.
     pub fn store(mut self, store: impl TokenStore) -> Self {
@@ -139,7 +140,8 @@ impl SessionBuilder {
         self
     }
 
-    /// The part of its lifetime, at its end, that a token counts as expired at most: between 0 and 0.5.
+    /// The largest part of its lifetime, at its end, for which a token may count as expired: between 0 and
+    /// 0.5.
     ///
     /// Default: 0.1.
     pub fn expiry_leeway_fraction(mut self, fraction: f64) -> Self {
@@ -292,7 +294,7 @@ impl SessionBuilder {
     ///
     /// # Errors
     ///
-    /// [`BuildError`] if no origin was named, or one that is none.
+    /// [`BuildError`] if no origin was named, or one of them is not an origin.
     pub fn build(self) -> Result<Session, BuildError> {
         let origins = self.origins.map_err(BuildError::Origin)?;
         if origins.is_empty() {
@@ -324,7 +326,7 @@ impl fmt::Debug for SessionBuilder {
 pub enum BuildError {
     /// No origin was named, so the access token may go nowhere.
     NoOrigin,
-    /// One of the origins is none.
+    /// One of the texts is not an origin, or not one that its setter allows.
     Origin(InvalidOrigin),
 }
 

@@ -27,7 +27,8 @@ pub enum Event {
     Refreshed(RefreshCause),
     /// A refresh failed; the session cools down.
     RefreshFailed(RefreshError),
-    /// The authorization server's verdict ended the session. Never dropped.
+    /// The authorization server's verdict ended the session: ask for a login, and hand its tokens to
+    /// [`Session::login`](crate::Session::login). Never dropped.
     SessionEnded(RefreshError),
     /// The session was logged out, here or in another process. Never dropped.
     LoggedOut,

@@ -167,8 +167,9 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// A [`StoreError`] if they could not be saved within 5 s. They are used all the same, from then on,
-    /// and saving is tried again. The error comes after 10 s at most, where an earlier login or logout
+    /// A [`StoreError`] if they could not be saved within the
+    /// [`store_timeout`](SessionBuilder::store_timeout), 5 s. They are used all the same, from then on, and
+    /// saving is tried again. The error comes after twice that at most, where an earlier login or logout
     /// waits for the store too.
     pub async fn login(&self, tokens: TokenSet) -> Result<(), StoreError> {
         let shared = self.shared();
@@ -179,8 +180,8 @@ impl Session {
     /// Forget the tokens, bury the record in the store, and revoke them where the source can.
     ///
     /// Memory is cleared and waiters are woken as soon as this is polled; the rest goes on even if this
-    /// future is dropped: each call of the store takes 5 s at most, and each of the issuer 10 s. With a
-    /// source that spends no refresh token it is local: nothing is buried, and nothing revoked.
+    /// future is dropped: by default each call of the store takes 5 s at most, and each of the issuer 10 s.
+    /// With a source that spends no refresh token it is local: nothing is buried, and nothing revoked.
     ///
     /// # Errors
     ///
@@ -307,8 +308,8 @@ impl Session {
     /// what is owed.
     ///
     /// The token that is held serves until it expires. It takes no longer than a refresh and a late save may
-    /// (60 s and three times 5 s; twice 60 s where nobody drives the session's runtime), and may be dropped
-    /// at any await.
+    /// (by default 60 s and three times 5 s; twice 60 s where nobody drives the session's runtime), and may
+    /// be dropped at any await.
     ///
     /// # Errors
     ///

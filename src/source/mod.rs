@@ -131,7 +131,7 @@ impl Held {
         self.tokens.as_ref()?.refresh()
     }
 
-    /// The newest access token, which has expired or will soon. `None` at a first start.
+    /// The newest access token: it has expired, will soon, or was refused. `None` at a first start.
     #[must_use]
     pub fn access_token(&self) -> Option<&AccessToken> {
         Some(self.tokens.as_ref()?.access())
