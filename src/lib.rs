@@ -26,7 +26,7 @@
 //! let client = ServiceBuilder::new()
 //!     .layer(RefreshLayer::new(session.clone())) // refreshes once for all, sends again
 //!     .layer(AuthLayer::new(session.clone())) // attaches the newest access token
-//!     .service(http_client); // hyper, or your own `Service`
+//!     .service(http_client); // hyper's for `ReplayBody<Full<Bytes>>`, or your own `Service`
 //!
 //! let request = Request::post("https://api.example.com/orders").body(Full::new(Bytes::from("tea")))?;
 //! let response = client.oneshot(request).await?;
@@ -46,6 +46,8 @@
 //! | spend an OAuth 2.0 refresh token | [`RefreshTokenGrant`] |
 //! | know the issuer alone | [`RefreshTokenGrant::discover`] |
 //! | log in without a browser | [`DeviceAuthorization`] |
+//! | log in by a browser | the crate `oauth2` or `openidconnect`; feature `oauth2` takes what it brings |
+//! | hand over the tokens of a login | [`Session::login`] |
 //! | reach the token endpoint without an HTTP client of your own | `EndpointClient`, with feature `endpoint-client` |
 //! | get tokens for the program itself, a service account, or another's token | [`ClientCredentials`], [`JwtBearer`], [`TokenExchange`] |
 //! | refresh with the HttpOnly cookie of a back end | `CookieGrant`, with feature `cookies` |
@@ -56,16 +58,19 @@
 //! | keep them elsewhere | [`TokenStore`] |
 //! | keep them in the operating system's secret storage | `KeyringStore`, `Keyring::sealed_file`, with feature `keyring` |
 //! | keep them encrypted, in any store | `Sealed`, with feature `sealed` |
-//! | know when a login is needed | [`Session::events`], [`RefreshError::needs_login`] |
+//! | know when a login is needed | [`Event::SessionEnded`], [`RefreshError::needs_login`]; then [`Session::login`] |
 //! | show what the session is doing | [`Session::status_stream`] |
 //! | see refreshes and replays in traces and dashboards | the features `tracing` and `metrics`; [the manual](manual::observability) |
 //! | decide what a challenge is | [`Classify`], [`classify_fn`] |
 //! | decide it by what stands in the body, as for GraphQL | `InspectLayer`, with feature `inspect-body` |
 //! | call gRPC services | `tonic::ReauthLayer`, with feature `tonic` |
 //! | write `/orders` for `https://api.example.com/v2/orders` | `BaseUrlLayer`, with feature `base-url` |
+//! | put the layers over a client with a body type of its own | [`map_body`] |
+//! | name the type of the stack | [`Refresh`]`<`[`Auth`]`<C>>` |
+//! | follow redirects | `RedirectPolicy`, with feature `redirect` |
 //! | send by reqwest | `ReqwestService`, or the layers as middlewares: features `reqwest`, `reqwest-middleware` |
 //! | leave one request alone | [`NoAuth`], [`NoReplay`] |
-//! | test all that | the `testing` module, with feature `test-util` |
+//! | test your program | the `testing` module, with feature `test-util` |
 //!
 //! The [`manual`] has three lines for [your provider](manual::providers). It says in which order layers go, when a request can be sent again, what is done about
 //! which threat, and why the defaults are what they are.

@@ -6,40 +6,49 @@
 //! that came back, requests refused) and no test has to sleep: answers are [held](Hold) and released,
 //! faults are queued, and the clock is [stepped by hand](ManualClock).
 //!
-//! They are made for tests. The keys are random but not secret, any client may call, and nothing is
-//! ever forgotten.
+//! They are made for tests. The keys are random but not secret, any client may call, and no token is ever
+//! forgotten.
 //!
 //! ```
+//! use bytes::Bytes;
 //! use http::Request;
-//! use http_body_util::BodyExt;
-//! use serde_json::Value;
-//! use tower::ServiceExt;
-//! use tower_reauth::testing::{AuthorizationServer, ResourceServer};
+//! use http_body_util::Full;
+//! use tower::{ServiceBuilder, ServiceExt};
+//! use tower_reauth::{
+//!     AuthLayer, RefreshError, RefreshLayer, RefreshTokenGrant, Session,
+//!     testing::{AuthorizationServer, ResourceServer},
+//! };
 //!
-//! # #[tokio::main(flavor = "current_thread")]
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), tower_reauth::BoxError> {
 //! let authorization = AuthorizationServer::new();
-//! let resource = ResourceServer::new(&authorization);
-//! let tokens = authorization.login();
+//! let api = ResourceServer::new(&authorization);
 //!
-//! // Spend the refresh token, as a client would.
-//! let spent = tokens.refresh().ok_or("no refresh token")?.expose_secret();
-//! let form = format!("grant_type=refresh_token&client_id=app&refresh_token={spent}");
-//! let request = Request::post(authorization.token_endpoint())
-//!     .header("content-type", "application/x-www-form-urlencoded")
-//!     .body(form)?;
-//! let answer = authorization.clone().oneshot(request).await?.into_body().collect().await?;
-//! let answer: Value = serde_json::from_slice(&answer.to_bytes())?;
-//! assert_eq!(answer["expires_in"], 3600);
+//! // The stack under test, with the servers in place of its HTTP clients.
+//! let token_endpoint = authorization.token_endpoint().to_string();
+//! let grant = RefreshTokenGrant::new(&token_endpoint, "my-app", authorization.clone())?;
+//! let session = Session::builder(grant)
+//!     .tokens(authorization.login())
+//!     .origin("https://api.example.com")
+//!     .build()?;
+//! let client = ServiceBuilder::new()
+//!     .layer(RefreshLayer::new(session.clone()))
+//!     .layer(AuthLayer::new(session))
+//!     .service(api.clone());
+//! let order = || Request::post("https://api.example.com/orders").body(Full::<Bytes>::from("tea"));
 //!
-//! // The new access token opens the door.
-//! let token = answer["access_token"].as_str().ok_or("no access token")?;
-//! let request = Request::get("https://api.example.com/orders")
-//!     .header("authorization", format!("Bearer {token}"))
-//!     .body(String::new())?;
-//! assert_eq!(resource.clone().oneshot(request).await?.status(), 200);
-//!
+//! // A token dies, and nobody notices.
+//! authorization.revoke_access_tokens();
+//! assert_eq!(client.clone().oneshot(order()?).await?.status(), 200);
+//! assert_eq!((api.requests(), api.unauthorized()), (2, 1));
 //! assert_eq!((authorization.rotations(), authorization.reused()), (1, 0));
+//!
+//! // The refresh token dies too: this is what your program has to meet.
+//! authorization.revoke_all();
+//! let response = client.clone().oneshot(order()?).await?;
+//! assert!(response.extensions().get::<RefreshError>().is_some_and(RefreshError::needs_login));
+//! let error = client.oneshot(order()?).await.err().ok_or("it was sent")?;
+//! assert!(error.downcast_ref::<RefreshError>().is_some_and(RefreshError::needs_login));
 //! # Ok(())
 //! # }
 //! ```
