@@ -14,15 +14,21 @@
 //! | [`cool_down`](crate::SessionBuilder::cool_down) | 1 s, doubling to 60 s | an endpoint that is down is asked less and less often, by however many requests |
 //! | [`longest_retry_after`](crate::SessionBuilder::longest_retry_after) | 1 h | a typo in a server's header must not end a session |
 //! | [`brake`](crate::SessionBuilder::brake) | 5 refreshes in 30 s | an API that refuses every token is misconfigured, and a token endpoint is not its punching bag |
-//! | [`metadata_lifetime`](crate::grant::Grant::metadata_lifetime) | 1 h, longer while no newer is to be had | endpoints hardly ever move; when they do, the first failure there looks them up |
+//! | [`metadata_lifetime`](crate::grant::Grant::metadata_lifetime) | 1 h | endpoints hardly ever move; when they do, the first failure there looks them up |
+//! | [`metadata_grace`](crate::grant::Grant::metadata_grace) | 24 h more, while no newer is to be had | later, what it names may belong to somebody else |
 //! | [`replays`](crate::RefreshLayer::replays) | 1 because of a refresh, 2 in all | the second refusal of a fresh token is an answer |
 //! | [`keep_bytes`](crate::RefreshLayer::keep_bytes) | 1 MiB | most request bodies are small, and a thousand waiting ones must fit |
 //! | [`store_timeout`](crate::SessionBuilder::store_timeout) | 5 s | a disk that hangs must not hang every request |
 //! | [`save_retries`](crate::SessionBuilder::save_retries) | from 1 s, doubling to 60 s, for 15 min | then the next refresh saves |
 //! | [`revoke_timeout`](crate::SessionBuilder::revoke_timeout) | 10 s | a logout must end |
+//! | [`FileStore::patience`](crate::FileStore::patience), and `KeyringStore`'s | 20 s | whoever refreshes has most likely finished by then, and 40 s are left of the refresh for an answer |
+//! | `Keyring::time_limit` (feature `keyring`) | 4 s | less than a session waits for its store, so that it learns why |
+//! | `RedisStore::lease_duration`, `poll_interval`, `time_limit` (feature `redis`) | 5 s, 500 ms, 2 s | a killed process blocks the others for less than a request waits; a swap, which is two questions, fits into the store's 5 s |
+//! | `EndpointClientBuilder::connect_timeout` (feature `endpoint-client`) | 10 s | long enough for a slow network; who was not reached has spent nothing |
+//! | `RedirectPolicy::hops` (feature `redirect`) | 20 | as `tower_http`'s |
 //! | `InspectLayer::limit`, `patience` (feature `inspect-body`) | 64 KiB, 5 s | errors are short, and come at once; what is longer or slower is content |
 //!
-//! What is not a setting: metadata is waited for 10 s, and looked up again no sooner than 10 s after the last
+//! What is not a setting: metadata is waited for 10 s, 3 s where older serves meanwhile, and looked up again no sooner than 10 s after the last
 //! time; a revocation that fails for now is tried again for 8 s; a device polls every 5 s unless the server
 //! says otherwise, 5 s more after each `slow_down`, up to every 60 s while nobody answers; a rejected response is emptied for at most 64 KiB and 50 ms before the replay,
 //! so that its connection can be used again; an answer of a token endpoint is read up to 1 MiB; a stream
