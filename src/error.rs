@@ -19,6 +19,8 @@ use std::{
 /// | when may it work again? | [`retry_at`](Self::retry_at) |
 /// | may the refresh token be spent already? | [`was_ambiguous`](Self::was_ambiguous) |
 /// | does the server take no token at all? | [`is_braked`](Self::is_braked) |
+/// | is the program's own set-up at fault? | [`is_misconfigured`](Self::is_misconfigured) |
+/// | did the token store fail? | [`source`](error::Error::source) is a [`StoreError`](crate::StoreError) |
 ///
 /// It carries no secret and nothing that a server wrote but a registered error code.
 ///

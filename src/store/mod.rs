@@ -49,8 +49,9 @@ pub trait TokenStore: Send + Sync + 'static {
 
     /// Wait for the right to refresh, and hold it until the [`Lease`] is dropped.
     ///
-    /// Only one lease is out at a time, across all that share the store. A holder that vanishes loses
-    /// it. Where one that merely stops can lose it too, the lease says so by [`Lease::held_while`]. A call that is dropped while it waits leaves nothing behind.
+    /// Only one lease is out at a time, across all that share the store. A holder that vanishes loses it.
+    /// Where one that merely stops can lose it too, the lease says so by [`Lease::held_while`]. A call that
+    /// is dropped while it waits leaves nothing behind.
     ///
     /// # Errors
     ///
@@ -62,7 +63,8 @@ pub trait TokenStore: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if it could not be stored; the old record is still there, whole.
+    /// [`StoreError`] if it was not stored, or nobody knows whether it was: the old record is there or the
+    /// new one, whole.
     fn compare_and_store(
         &self,
         expected: Expected,
@@ -73,7 +75,8 @@ pub trait TokenStore: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if it could not be buried; the old record is still there, whole.
+    /// [`StoreError`] if it was not buried, or nobody knows whether it was: the old record is there, whole,
+    /// or the tombstone.
     fn compare_and_bury(
         &self,
         expected: Expected,

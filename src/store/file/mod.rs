@@ -31,7 +31,7 @@ use super::{Entry, Expected, Lease, Record, StoreError, Stored, Swap, TokenStore
 /// its way, so nobody takes it for gone.
 ///
 /// What no client can help is a process killed between sending a refresh token and writing the answer down,
-/// a few milliseconds. Once it is written down, be it not flushed and not in its place yet, the next process finds it.
+/// a few milliseconds. Once it is written down, even if it was not flushed or renamed yet, the next process finds it.
 /// Otherwise that one sends the same refresh token again, as [`AmbiguousPolicy`](crate::AmbiguousPolicy) says.
 ///
 /// ```
