@@ -4,8 +4,8 @@
 //! $ cargo run --example fleet --features endpoint-client,redis
 //! ```
 //!
-//! It starts a `redis-server` of its own, four processes that make requests, and ends after eight seconds. Give
-//! it `-- --redis redis://host:port` to use a Redis that runs already.
+//! It starts a `redis-server` of its own, four processes that make requests, and ends after eight
+//! seconds. Give it `-- --redis redis://host:port` to use a Redis that runs already.
 
 use std::{
     net::{Ipv4Addr, TcpListener},

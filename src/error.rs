@@ -24,8 +24,9 @@ use std::{
 ///
 /// It carries no secret and nothing that a server wrote but a registered error code.
 ///
-/// A [`TokenSource`](crate::TokenSource) makes one to say how its attempt failed: [`transient`](Self::transient),
-/// [`rejected`](Self::rejected), [`ambiguous`](Self::ambiguous) or [`misconfigured`](Self::misconfigured).
+/// A [`TokenSource`](crate::TokenSource) makes one to say how its attempt failed:
+/// [`transient`](Self::transient), [`rejected`](Self::rejected), [`ambiguous`](Self::ambiguous) or
+/// [`misconfigured`](Self::misconfigured).
 ///
 /// ```
 /// use tower_reauth::{BoxError, RefreshError};

@@ -32,10 +32,10 @@ const SPELLINGS: [(&str, &str); 7] = [
 /// | `errorType` = `UnauthorizedException` | AWS AppSync |
 ///
 /// Apollo's is tested against Apollo Server; the others are as their projects describe them, or as users
-/// reported their answers, and were not run. [`code`](Self::code) and [`spelling`](Self::spelling) add to them. Codes that deny
-/// a known user something (`FORBIDDEN`, `AUTH_NOT_AUTHORIZED`, `access-denied`) are none of them: a new
-/// token would not help. GitHub, Shopify and PostGraphile answer a dead token by a 401, which takes no
-/// look at the body.
+/// reported their answers, and were not run. [`code`](Self::code) and [`spelling`](Self::spelling) add to
+/// them. Codes that deny a known user something (`FORBIDDEN`, `AUTH_NOT_AUTHORIZED`, `access-denied`) are
+/// none of them: a new token would not help. GitHub, Shopify and PostGraphile answer a dead token by a
+/// 401, which takes no look at the body.
 ///
 /// # How much may have been done
 ///

@@ -66,7 +66,8 @@ impl Life {
 
     /// A token that expires at `expiry` and lives, or lived when it was new, for `lifetime`.
     ///
-    /// `jitter` is between 0 and 1, drawn once for each token: it moves the early window forward, so that clients that started together do not refresh together.
+    /// `jitter` is between 0 and 1, drawn once for each token: it moves the early window forward, so that
+    /// clients that started together do not refresh together.
     pub(crate) fn new(policy: &Policy, expiry: Deadline, lifetime: Duration, jitter: f64) -> Self {
         let leeway = policy.leeway.min(lifetime.mul_f64(fraction(policy.leeway_fraction, 0.5)));
         let window = lifetime.mul_f64(fraction(policy.early_fraction, 0.5)).min(policy.early_most);

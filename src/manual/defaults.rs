@@ -28,11 +28,12 @@
 //! | `RedirectPolicy::hops` (feature `redirect`) | 20 | as `tower_http`'s |
 //! | `InspectLayer::limit`, `patience` (feature `inspect-body`) | 64 KiB, 5 s | errors are short, and come at once; what is longer or slower is content |
 //!
-//! What is not a setting: metadata is waited for 10 s, 3 s where older serves meanwhile, and looked up again no sooner than 10 s after the last
-//! time; a revocation that fails for now is tried again for 8 s; a device polls every 5 s unless the server
-//! says otherwise, 5 s more after each `slow_down`, up to every 60 s while nobody answers; a rejected response is emptied for at most 64 KiB and 50 ms before the replay,
-//! so that its connection can be used again; an answer of a token endpoint is read up to 1 MiB; a stream
-//! of events holds 64.
+//! What is not a setting: metadata is waited for 10 s, 3 s where older serves meanwhile, and looked up
+//! again no sooner than 10 s after the last time; a revocation that fails for now is tried again for 8 s;
+//! a device polls every 5 s unless the server says otherwise, 5 s more after each `slow_down`, up to
+//! every 60 s while nobody answers; a rejected response is emptied for at most 64 KiB and 50 ms before
+//! the replay, so that its connection can be used again; an answer of a token endpoint is read up to
+//! 1 MiB; a stream of events holds 64.
 //!
 //! # Two clocks
 //!

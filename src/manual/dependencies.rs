@@ -1,7 +1,8 @@
 //! What each feature brings with it, crate by crate.
 //!
-//! A library that everybody's requests go through should be light. Without features it is 34 crates with itself,
-//! by default 38. Each feature below stands alone, on Linux; what two features share they bring once.
+//! A library that everybody's requests go through should be light. Without features it is 34 crates with
+//! itself, by default 38. Each feature below stands alone, on Linux; what two features share they bring
+//! once.
 //!
 //! | feature alone | crates in all | it adds |
 //! |---|---:|---|

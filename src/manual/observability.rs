@@ -20,9 +20,10 @@
 //!
 //! # The span
 //!
-//! Target `tower_reauth`, name `refresh`, level `INFO`: one for each look at the store and each refresh, from
-//! its beginning until everyone was woken. It is entered only while the refresh is polled. It has no parent, since
-//! many requests share it; it *follows from* the span of the request that began it. A login has none.
+//! Target `tower_reauth`, name `refresh`, level `INFO`: one for each look at the store and each refresh,
+//! from its beginning until everyone was woken. It is entered only while the refresh is polled. It has no
+//! parent, since many requests share it; it *follows from* the span of the request that began it. A login
+//! has none.
 //!
 //! | field | value |
 //! |---|---|

@@ -23,15 +23,16 @@
 //!                            "being spent since"   only if it is still the record that was marked
 //! ```
 //!
-//! One process has the *lease*. The others wait for it, read again, and find what the first one stored. What is
-//! spent is what was just read, never what memory remembers, unless memory has its unsaved successor. The mark
-//! is written before the refresh token is sent: so a store that cannot be written is found out while nothing is
-//! lost, and whoever takes over from a process that was killed knows that the token may be spent.
+//! One process has the *lease*. The others wait for it, read again, and find what the first one stored.
+//! What is spent is what was just read, never what memory remembers, unless memory has its unsaved
+//! successor. The mark is written before the refresh token is sent: so a store that cannot be written is
+//! found out while nothing is lost, and whoever takes over from a process that was killed knows that the
+//! token may be spent.
 //!
 //! A login and a logout do not wait for anybody's lease. They swap the record, and a refresh that comes
-//! back later finds that it was moved. A logout leaves a tombstone, which ends the session for the others at their
-//! next access to the store; a login there revives it. With a valid token in memory no store is touched at
-//! all, so another process's logout is noticed when the token runs out, or by
+//! back later finds that it was moved. A logout leaves a tombstone, which ends the session for the others
+//! at their next access to the store; a login there revives it. With a valid token in memory no store is
+//! touched at all, so another process's logout is noticed when the token runs out, or by
 //! [`reload`](crate::Session::reload).
 //!
 //! That is one lease, one read and two writes for each refresh.
@@ -44,9 +45,9 @@
 //! | keyring of the kernel | 41 µs | 0.2 ms | 0.6 ms |
 //! | Redis on loopback | 55 µs | 28 µs | 44 µs |
 //!
-//! Those are middle values of one machine with two cores, for the order of magnitude; a disk that was busy took
-//! 9 ms to flush. Yours come by `cargo bench --bench stores --features keyring,redis`. A Secret Service takes 6
-//! to 11 ms to connect to, and about 1 ms for each call.
+//! Those are middle values of one machine with two cores, for the order of magnitude; a disk that was
+//! busy took 9 ms to flush. Yours come by `cargo bench --bench stores --features keyring,redis`. A Secret
+//! Service takes 6 to 11 ms to connect to, and about 1 ms for each call.
 //!
 //! # What goes wrong, and what happens then
 //!
@@ -59,41 +60,42 @@
 //! | the record is lost | – | it is written again from memory: lost is not logged out | the same: a Redis that comes back empty logs nobody out |
 //! | the record is damaged, or not ours | – | a typed error; a login moves it aside | a typed error; only a login writes over it |
 //!
-//! **Busy** means that somebody is refreshing just now: wait, never spend. **Unavailable** means that nobody can
-//! tell: by default nothing is spent either. [`OutagePolicy::GoOn`](crate::OutagePolicy::GoOn) spends what is in
-//! memory, for sessions that nobody shares or servers with a grace window.
+//! **Busy** means that somebody is refreshing just now: wait, never spend. **Unavailable** means that
+//! nobody can tell: by default nothing is spent either. [`OutagePolicy::GoOn`](crate::OutagePolicy::GoOn)
+//! spends what is in memory, for sessions that nobody shares or servers with a grace window.
 //!
 //! # What no client can promise
 //!
-//! A process that is killed, or loses its connection, between the server's rotation of the refresh token and
-//! the save of its successor takes the successor with it. What is left is a spent token, which cannot be told from
-//! one that never arrived. The mark makes that case known. It does not make it go away:
+//! A process that is killed, or loses its connection, between the server's rotation of the refresh token
+//! and the save of its successor takes the successor with it. What is left is a spent token, which cannot
+//! be told from one that never arrived. The mark makes that case known. It does not make it go away:
 //!
 //! - with a server that has a **grace window** the next process sends the same token once more and gets the
 //!   pair again; nobody notices;
 //! - with a **strict** server that is reuse, and the session ends: with
-//!   [`was_ambiguous`](crate::RefreshError::was_ambiguous), once, and only then.
-//!   With [`AmbiguousPolicy::Surface`](crate::AmbiguousPolicy::Surface) the refresh that finds the mark fails and
-//!   says so, and the one after it sends the token again.
+//!   [`was_ambiguous`](crate::RefreshError::was_ambiguous), once, and only then. With
+//!   [`AmbiguousPolicy::Surface`](crate::AmbiguousPolicy::Surface) the refresh that finds the mark fails
+//!   and says so, and the one after it sends the token again.
 //!
-//! The window lasts from the send to the end of the save: the server's own time and the store's one write.
-//! Nothing else stands in between: nobody is woken, and nothing is waited for but a login or a logout that is
-//! being written at that moment. With a file it ends sooner, when the
-//! answer is written down: the next process finds one that was not flushed and renamed yet. The two flushes are
-//! most of a save (median 4 ms from the answer to the end of the save, where that was measured with
+//! The window lasts from the send to the end of the save: the server's own time and the store's one
+//! write. Nothing else stands in between: nobody is woken, and nothing is waited for but a login or a
+//! logout that is being written at that moment. With a file it ends sooner, when the answer is written
+//! down: the next process finds one that was not flushed and renamed yet. The two flushes are most of a
+//! save (median 4 ms from the answer to the end of the save, where that was measured with
 //! `tests/run processes`), so of the kills between send and end of the save more than half lost nothing.
 //!
-//! A lease that runs out leaves one more: a process that is stopped after it looked at its lease and before the
-//! system sent its request, for longer than the lease, sends what another has spent by then. It looks right
-//! before it asks its source, so that is as wide as making a connection, or some instructions where one is open. Locks of an operating system do not run out.
+//! A lease that runs out leaves one more: a process that is stopped after it looked at its lease and
+//! before the system sent its request, for longer than the lease, sends what another has spent by then.
+//! It looks right before it asks its source, so that is as wide as making a connection, or some
+//! instructions where one is open. Locks of an operating system do not run out.
 //!
 //! # The server's grace window
 //!
 //! Where the server lets you choose how long a spent refresh token still brings the same answer ("reuse
-//! interval", "leeway", "overlap"), choose as long as it takes to send again after a crash, and no longer; a thief
-//! has the same window.
+//! interval", "leeway", "overlap"), choose as long as it takes to send again after a crash, and no
+//! longer; a thief has the same window.
 //!
-//! - One process, or a file: a prompt retry comes at once, a killed process is followed at the next request. 10 to
-//!   30 s are plenty.
+//! - One process, or a file: a prompt retry comes at once, a killed process is followed at the next
+//!   request. 10 to 30 s are plenty.
 //! - Redis: add the lease's duration, since nobody takes over before.
 //! - 0 means strict: then a crash in the window costs a login. Say so to whoever must log in.

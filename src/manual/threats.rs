@@ -32,13 +32,15 @@
 //!
 //! # What this crate cannot reach
 //!
-//! Zeroizing ends where a token leaves this crate's own buffers. The text of the `Authorization` value is one
-//! of these: it is zeroized when the last request that carries it is gone. Out of reach are the connection's
-//! write buffer and TLS records, messages to a secret storage and what its client makes of them, what the client of Redis keeps of a call, HTTP/2's header tables, the private key of a client certificate (rustls's),
-//! the fields that an HTTP client reads (`Set-Cookie` among them) and what `cookie_store` keeps of them during a
-//! call, what the readers of PEM and JSON and the crypto back end make of a
-//! [`ClientAuthentication`](crate::ClientAuthentication)'s key and of a message that is signed, the names of
-//! claims, and copies that a [`TokenSource`](crate::TokenSource) or a [`TokenStore`](crate::TokenStore) of yours makes.
+//! Zeroizing ends where a token leaves this crate's own buffers. The text of the `Authorization` value is
+//! one of these: it is zeroized when the last request that carries it is gone. Out of reach are the
+//! connection's write buffer and TLS records, messages to a secret storage and what its client makes of
+//! them, what the client of Redis keeps of a call, HTTP/2's header tables, the private key of a client
+//! certificate (rustls's), the fields that an HTTP client reads (`Set-Cookie` among them) and what
+//! `cookie_store` keeps of them during a call, what the readers of PEM and JSON and the crypto back end
+//! make of a [`ClientAuthentication`](crate::ClientAuthentication)'s key and of a message that is signed,
+//! the names of claims, and copies that a [`TokenSource`](crate::TokenSource) or a
+//! [`TokenStore`](crate::TokenStore) of yours makes.
 //!
 //! A sensitive header value is redacted by `http`'s own `Debug`. A layer of yours that prints header
 //! values by other means prints this one too, if it stands beneath [`AuthLayer`](crate::AuthLayer).

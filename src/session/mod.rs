@@ -278,9 +278,9 @@ impl Session {
     /// to. For a user interface.
     ///
     /// Whoever is slow sees the newest: nothing is queued, and a status that came and went unseen is
-    /// skipped. While it is polled on a tokio runtime (with timers) the stream has one of its own, so it also tells
-    /// what time alone brings about: that a token expired, that a cool-down is over. A step of the wall
-    /// clock is seen with the next thing that happens.
+    /// skipped. While it is polled on a tokio runtime (with timers) the stream has one of its own, so it
+    /// also tells what time alone brings about: that a token expired, that a cool-down is over. A step of
+    /// the wall clock is seen with the next thing that happens.
     ///
     /// It ends when the session and its last refresh are gone, and keeps neither alive. Dropping it is fine
     /// at any time, and so is dropping the future of its next item.

@@ -42,8 +42,7 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) listeners: Listeners,
     /// Logins, logouts and what is owed go to the store one after the other, so that the last one asked
-    /// for is the last one written. No refresh ever takes this turn.
-    /// Made when it is first taken.
+    /// for is the last one written. No refresh ever takes this turn. Made when it is first taken.
     turn: OnceLock<Arc<tokio::sync::Mutex<()>>>,
     runtime: Option<Handle>,
 }

@@ -40,11 +40,10 @@ pub use self::{
 /// for a bounded time, and that what came back is saved before it is used.
 ///
 /// The call runs on a task of its own; on a runtime with one thread its first step may be taken in a
-/// request that waits for it, with that task's locals and spans (with the feature `tracing` in the span of the
-/// refresh), and with a waker that wakes nobody. It is
-/// dropped only when the session gave up on it or the runtime
-/// ends. A source must not send its request through the stack that it serves: the session tells by a
-/// typed error if it does.
+/// request that waits for it, with that task's locals and spans (with the feature `tracing` in the span
+/// of the refresh), and with a waker that wakes nobody. It is dropped only when the session gave up on it
+/// or the runtime ends. A source must not send its request through the stack that it serves: the session
+/// tells by a typed error if it does.
 ///
 /// | how the attempt went | what to return |
 /// |---|---|

@@ -6,7 +6,8 @@
 //!  "issuer": "…", "account": "…", "family": 3, "spending_since_ms": 1900000000000}
 //! ```
 //!
-//! A tombstone says `"tombstone": true` in place of its `tokens`. Members that this version does not know are kept.
+//! A tombstone says `"tombstone": true` in place of its `tokens`. Members that this version does not know
+//! are kept.
 
 use std::{
     cmp::Ordering,

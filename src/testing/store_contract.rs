@@ -52,8 +52,8 @@ where
 
 /// As [`store_contract`], for a store that does not keep access tokens.
 ///
-/// A record may load with its access token, or with any text in its place and an expiry that has passed, so that
-/// nobody sends it. All the rest must come back.
+/// A record may load with its access token, or with any text in its place and an expiry that has passed,
+/// so that nobody sends it. All the rest must come back.
 ///
 /// # Panics
 ///

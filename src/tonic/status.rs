@@ -13,10 +13,11 @@ use crate::{BoxError, RefreshError, error::Kind};
 
 /// Why there was no token for the call that ended in `status`, if that was the reason.
 ///
-/// It stands in the status's chain of sources, whether the call passed [`Reauth`](super::Reauth) or the two layers.
-/// With the two layers a call that was sent and challenged ends in the server's status alone, since tonic does not
-/// hand out the extensions of a response; there
-/// [`error_instead_of_challenge`](crate::RefreshLayer::error_instead_of_challenge) puts the reason in its place.
+/// It stands in the status's chain of sources, whether the call passed [`Reauth`](super::Reauth) or the
+/// two layers. With the two layers a call that was sent and challenged ends in the server's status alone,
+/// since tonic does not hand out the extensions of a response; there
+/// [`error_instead_of_challenge`](crate::RefreshLayer::error_instead_of_challenge) puts the reason in its
+/// place.
 pub fn refresh_error(status: &Status) -> Option<&RefreshError> {
     let mut next = status.source();
     while let Some(error) = next {

@@ -63,13 +63,13 @@ use crate::{BoxError, RefreshError, TokenSet};
 ///
 /// # Discovery
 ///
-/// A grant made by `discover` knows its issuer alone, and asks where the issuer's metadata says (RFC 8414,
-/// OpenID Connect Discovery). The metadata is fetched with the first token request: from
+/// A grant made by `discover` knows its issuer alone, and asks where the issuer's metadata says
+/// (RFC 8414, OpenID Connect Discovery). The metadata is fetched with the first token request: from
 /// `/.well-known/oauth-authorization-server`, with the path of the issuer after it, or else from the
 /// issuer's own path with `/.well-known/openid-configuration` after that. It is kept for
-/// [an hour](Self::metadata_lifetime), used [up to a day](Self::metadata_grace) longer while no newer can be
-/// had within 3 s, and fetched again, at most every 10 s, when nobody is at the token endpoint: no connection, 404, 405 or 410. A request that
-/// failed so is then sent to where the endpoint is now.
+/// [an hour](Self::metadata_lifetime), used [up to a day](Self::metadata_grace) longer while no newer can
+/// be had within 3 s, and fetched again, at most every 10 s, when nobody is at the token endpoint: no
+/// connection, 404, 405 or 410. A request that failed so is then sent to where the endpoint is now.
 ///
 /// A document counts only if its `issuer` is the same, character by character. Its endpoints must be
 /// `https` too; they may be on other hosts. The revocation endpoint is taken from it, and for a client

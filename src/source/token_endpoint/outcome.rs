@@ -13,7 +13,8 @@ use crate::{AccessToken, RefreshError, RefreshToken, TokenSet};
 pub(in crate::source) const INVALID_GRANT: &str = "invalid_grant";
 
 /// Codes that a token or revocation endpoint may answer with: RFC 6749 §5.2 and §4.1.2.1, RFC 6750 §3.1,
-/// RFC 7009 §2.2.1, RFC 8628 §3.5, RFC 8707 §2, RFC 9396 §5, RFC 9449 §5 and §8, OpenID Connect Core §3.1.2.6.
+/// RFC 7009 §2.2.1, RFC 8628 §3.5, RFC 8707 §2, RFC 9396 §5, RFC 9449 §5 and §8, OpenID Connect Core
+/// §3.1.2.6.
 const REGISTERED: [&str; 24] = [
     "access_denied",
     "account_selection_required",

@@ -30,9 +30,10 @@ use super::{Entry, Expected, Lease, Record, StoreError, Stored, Swap, TokenStore
 /// [`busy`](StoreError::is_busy) after their [`patience`](Self::patience); its refresh token may be on
 /// its way, so nobody takes it for gone.
 ///
-/// What no client can help is a process killed between sending a refresh token and writing the answer down,
-/// a few milliseconds. Once it is written down, even if it was not flushed or renamed yet, the next process finds it.
-/// Otherwise that one sends the same refresh token again, as [`AmbiguousPolicy`](crate::AmbiguousPolicy) says.
+/// What no client can help is a process killed between sending a refresh token and writing the answer
+/// down, a few milliseconds. Once it is written down, even if it was not flushed or renamed yet, the next
+/// process finds it. Otherwise that one sends the same refresh token again, as
+/// [`AmbiguousPolicy`](crate::AmbiguousPolicy) says.
 ///
 /// ```
 /// use tower_reauth::{FileStore, Session, TokenStore};
@@ -89,11 +90,11 @@ use super::{Entry, Expected, Lease, Record, StoreError, Stored, Swap, TokenStore
 ///
 /// # Cancellation, threads, runtimes
 ///
-/// Files are read and written by short pieces of work on tokio's threads for blocking work; waits for a lock
-/// are timers of up to 50 ms, so no thread waits for another process. A swap that is dropped has happened or not; one that is
-/// on its way when the runtime ends is finished, but for a login's or a logout's, which must not come late. Without a
-/// tokio runtime the work is done by the thread that polls, and a lease that somebody else has is `busy` at
-/// once.
+/// Files are read and written by short pieces of work on tokio's threads for blocking work; waits for a
+/// lock are timers of up to 50 ms, so no thread waits for another process. A swap that is dropped has
+/// happened or not; one that is on its way when the runtime ends is finished, but for a login's or a
+/// logout's, which must not come late. Without a tokio runtime the work is done by the thread that polls,
+/// and a lease that somebody else has is `busy` at once.
 #[derive(Clone)]
 pub struct FileStore {
     disk: Arc<Disk>,

@@ -29,7 +29,8 @@ impl Backend {
             // `CRED_MAX_CREDENTIAL_BLOB_SIZE`.
             Self::Native if cfg!(windows) => 2560,
             Self::Native => usize::MAX,
-            // The payload of a key of the type `user`: user-keyring(7) has no more than a short integer for it.
+            // The payload of a key of the type `user`: user-keyring(7) has no more than a short integer
+            // for it.
             #[cfg(target_os = "linux")]
             Self::Keyutils => 32_767,
         }

@@ -62,8 +62,8 @@ impl KeyringError {
         self.0 == Flaw::Locked
     }
 
-    /// There was no answer within the [time limit](super::Keyring::time_limit). The storage may be waiting for
-    /// the user.
+    /// There was no answer within the [time limit](super::Keyring::time_limit). The storage may be
+    /// waiting for the user.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         matches!(self.0, Flaw::TimedOut | Flaw::Dropped)

@@ -28,14 +28,14 @@ use crate::{
 
 /// Keeps the record in the operating system's secret storage, without its access token.
 ///
-/// Such storages are made for passwords, and some admit no more than 2,560 bytes (Windows), which an access token
-/// with many claims may exceed alone. So the access token stays in the memory of the process
+/// Such storages are made for passwords, and some admit no more than 2,560 bytes (Windows), which an
+/// access token with many claims may exceed alone. So the access token stays in the memory of the process
 /// that got it: a record that another process wrote loads with an access token that has expired. Each
-/// process therefore refreshes once when it starts, and once in each lifetime, and each spends the
-/// newest refresh token. A server that revokes the access token before with each refresh makes processes
-/// that run side by side refresh for each other's sake time and again. If that is not
-/// what you want, or a refresh token is long too, keep the record in a file that is sealed by a key in the
-/// secret storage: [`Keyring::sealed_file`].
+/// process therefore refreshes once when it starts, and once in each lifetime, and each spends the newest
+/// refresh token. A server that revokes the access token before with each refresh makes processes that
+/// run side by side refresh for each other's sake time and again. If that is not what you want, or a
+/// refresh token is long too, keep the record in a file that is sealed by a key in the secret storage:
+/// [`Keyring::sealed_file`].
 ///
 /// ```no_run
 /// use tower_reauth::{Keyring, KeyringStore};
@@ -45,9 +45,9 @@ use crate::{
 /// # Ok::<(), tower_reauth::StoreError>(())
 /// ```
 ///
-/// Secret storages know neither leases nor a compare-and-swap, so processes take turns by two empty files, which
-/// are locked as those of a [`FileStore`] of the same path: `session.lease` and `session.lock`. All processes
-/// that share the entry must name the same path.
+/// Secret storages know neither leases nor a compare-and-swap, so processes take turns by two empty
+/// files, which are locked as those of a [`FileStore`] of the same path: `session.lease` and
+/// `session.lock`. All processes that share the entry must name the same path.
 ///
 /// # Unavailable is never empty
 ///
@@ -55,17 +55,17 @@ use crate::{
 /// [`unavailable`](StoreError::is_unavailable), with a [`KeyringError`] as the source: nothing is sent and
 /// nobody is logged out. Only where it says that there is no such entry, there is none.
 ///
-/// What is there and is no record is [`corrupt`](StoreError::is_corrupt). A login
-/// writes over a damaged record, and never over a later version's or what another program put there. A session's
-/// logout buries the record that it has read, so it fails here, and leaves the entry alone.
+/// What is there and is no record is [`corrupt`](StoreError::is_corrupt). A login writes over a damaged
+/// record, and never over a later version's or what another program put there. A session's logout buries
+/// the record that it has read, so it fails here, and leaves the entry alone.
 ///
 /// # Threads and cancellation
 ///
-/// Each call is made on a thread of its own, since it may wait for the user; there is one at most for a store
-/// and its clones, and none between calls. It ends with its call. Neither a runtime nor the end of the program
-/// waits for it. A swap that is dropped or timed out has happened, will happen
-/// before any other, or will not happen; a login or a logout that is found to be given up writes nothing.
-/// Without a tokio runtime there is no time limit.
+/// Each call is made on a thread of its own, since it may wait for the user; there is one at most for a
+/// store and its clones, and none between calls. It ends with its call. Neither a runtime nor the end of
+/// the program waits for it. A swap that is dropped or timed out has happened, will happen before any
+/// other, or will not happen; a login or a logout that is found to be given up writes nothing. Without a
+/// tokio runtime there is no time limit.
 #[derive(Clone)]
 pub struct KeyringStore {
     keyring: Keyring,

@@ -53,10 +53,10 @@ impl Keyring {
 
     /// Keep it in the kernel: for machines without a desktop.
     ///
-    /// It needs a session keyring, as a login by PAM gives one, `keyctl session`, or a systemd service, and a
-    /// kernel with persistent keyrings. Whatever reaches the user's persistent keyring shares
-    /// the entry. Nothing of it is on a disk, so it is gone after the next start, or when nobody asked for it for
-    /// `kernel.keys.persistent_keyring_expiry` (3 days): then a login is needed. A user who is not
+    /// It needs a session keyring, as a login by PAM gives one, `keyctl session`, or a systemd service,
+    /// and a kernel with persistent keyrings. Whatever reaches the user's persistent keyring shares the
+    /// entry. Nothing of it is on a disk, so it is gone after the next start, or when nobody asked for it
+    /// for `kernel.keys.persistent_keyring_expiry` (3 days): then a login is needed. A user who is not
     /// root may keep 20,000 bytes in all, and containers often forbid it altogether.
     ///
     /// Default: the Secret Service.

@@ -44,8 +44,8 @@ impl Out {
     }
 }
 
-/// One lease, from the question for it until it was given back, or the runtime that would do so ended. One that
-/// nobody waits for any more may still be granted.
+/// One lease, from the question for it until it was given back, or the runtime that would do so ended.
+/// One that nobody waits for any more may still be granted.
 struct Counted(watch::Sender<usize>);
 
 impl Counted {

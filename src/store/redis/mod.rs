@@ -68,11 +68,11 @@ use super::{
 /// # When Redis fails
 ///
 /// Each question is answered within [`time_limit`](Self::time_limit), or the call ends by
-/// [`StoreError::unavailable`], as it does if Redis cannot be reached, or refuses; the next call makes a new
-/// connection. Nobody is logged out by that. A
-/// Redis that comes back empty has lost the record, and did not end the session: whoever has the tokens
-/// writes them again. One that fails over to a replica may have lost the newest writes and a lease with
-/// them: two processes may then spend one refresh token, as if one had been killed.
+/// [`StoreError::unavailable`], as it does if Redis cannot be reached, or refuses; the next call makes a
+/// new connection. Nobody is logged out by that. A Redis that comes back empty has lost the record, and
+/// did not end the session: whoever has the tokens writes them again. One that fails over to a replica
+/// may have lost the newest writes and a lease with them: two processes may then spend one refresh token,
+/// as if one had been killed.
 ///
 /// Let Redis evict nothing that has no TTL (`maxmemory-policy noeviction`, or `volatile-…`). A user of Redis
 /// with few rights needs `GET`, `SET`, `DEL`, `INCR`, `PTTL`, `PEXPIRE`, `EVALSHA`, `SCRIPT LOAD` and, to be

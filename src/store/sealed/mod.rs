@@ -28,14 +28,14 @@ use super::{Entry, Expected, Lease, Record, StoreError, Stored, Swap, TokenStore
 /// ```
 ///
 /// Everything in a record is sealed: tokens, scope, expiry, issuer, account and mark, under a fresh
-/// random nonce each time. The name that the store was given and the key's id are bound to it: a record that
-/// is copied under another name does not open. A record that does not open is an error
-/// ([`StoreError::is_corrupt`], with an [`UnsealError`] as its source), never an empty store, and is left as
-/// it is until a login writes over it. A session's logout buries the record that it has read, so it fails there. A
-/// record that was not sealed is no exception.
+/// random nonce each time. The name that the store was given and the key's id are bound to it: a record
+/// that is copied under another name does not open. A record that does not open is an error
+/// ([`StoreError::is_corrupt`], with an [`UnsealError`] as its source), never an empty store, and is left
+/// as it is until a login writes over it. A session's logout buries the record that it has read, so it
+/// fails there. A record that was not sealed is no exception.
 ///
-/// A session that opens the inner store without its key finds a record of another issuer: it asks for a login,
-/// and sends nothing of it anywhere.
+/// A session that opens the inner store without its key finds a record of another issuer: it asks for a
+/// login, and sends nothing of it anywhere.
 ///
 /// # Another key
 ///
@@ -47,14 +47,14 @@ use super::{Entry, Expected, Lease, Record, StoreError, Stored, Swap, TokenStore
 ///
 /// - Whoever can write to the inner store can put back a record that was sealed before, or take it away.
 /// - Tombstones are the inner store's own and are not sealed: whoever can write there can log a session out.
-/// - The length of a record can be seen, and so can the key's id, when it is written, and the mark of a refresh
-///   that is under way.
+/// - The length of a record can be seen, and so can the key's id, when it is written, and the mark of a
+///   refresh that is under way.
 /// - It keeps nothing from who can read this process's memory, or the key where it is kept.
 ///
 /// # Cost
 ///
-/// Each load opens once, which takes some microseconds. A swap that expects a version reads first what it would
-/// replace, so that nothing but a login or a logout writes over a record that does not open.
+/// Each load opens once, which takes some microseconds. A swap that expects a version reads first what it
+/// would replace, so that nothing but a login or a logout writes over a record that does not open.
 pub struct Sealed<S> {
     inner: S,
     key: SealingKey,

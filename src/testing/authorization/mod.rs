@@ -34,11 +34,12 @@ use crate::{
 /// An authorization server: the token endpoint with its real form and JSON (RFC 6749), revocation
 /// (RFC 7009), access tokens that are signed JWTs, refresh tokens that rotate.
 ///
-/// It is a [`tower::Service`] in memory, and a server on a socket by [`serve`](Self::serve); both at
-/// once if need be. Its endpoints are `/token`, for the grants `refresh_token`, device code,
+/// It is a [`tower::Service`] in memory, and a server on a socket by [`serve`](Self::serve); both at once
+/// if need be. Its endpoints are `/token`, for the grants `refresh_token`, device code,
 /// `client_credentials`, JWT bearer and token exchange, and `/revoke`. Until a client is
-/// [registered](Self::client_secret), any `client_id` and any `Basic` credentials will do. Devices are authorized at `/device` (RFC 8628),
-/// and [approved](Self::approve_device) by the test; metadata (RFC 8414) is at the well-known addresses.
+/// [registered](Self::client_secret), any `client_id` and any `Basic` credentials will do. Devices are
+/// authorized at `/device` (RFC 8628), and [approved](Self::approve_device) by the test; metadata
+/// (RFC 8414) is at the well-known addresses.
 ///
 /// **Strict** unless [`grace`](Self::grace) is given: a refresh token that comes a second time is
 /// [`reused`](Self::reused), its whole family is revoked, and the answer is `invalid_grant`.

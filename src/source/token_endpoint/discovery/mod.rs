@@ -156,8 +156,8 @@ impl Discovery {
     ///
     /// # Errors
     ///
-    /// Nothing is known that may still serve, and nothing could be fetched: transient, or misconfigured. Nothing was
-    /// spent.
+    /// Nothing is known that may still serve, and nothing could be fetched: transient, or misconfigured.
+    /// Nothing was spent.
     pub(super) async fn endpoints<S, B>(self: &Arc<Self>, service: &S) -> Fetched
     where
         S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + 'static,
