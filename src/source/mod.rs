@@ -81,7 +81,8 @@ pub trait TokenSource: Send + Sync + 'static {
     fn refresh(&self, held: Held) -> impl Future<Output = Result<TokenSet, RefreshError>> + Send;
 
     /// Tell the issuer that these tokens are no longer used (RFC 7009): after a logout, and for a pair
-    /// that lost against a login or a logout.
+    /// that lost against a login or a logout. It is dropped after the session's
+    /// [`revoke_timeout`](crate::SessionBuilder::revoke_timeout), 10 s.
     ///
     /// Default: nothing.
     ///

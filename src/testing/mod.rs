@@ -6,8 +6,8 @@
 //! that came back, requests refused) and no test has to sleep: answers are [held](Hold) and released,
 //! faults are queued, and the clock is [stepped by hand](ManualClock).
 //!
-//! They are made for tests. The keys are random but not secret, any client may call, and no token is ever
-//! forgotten.
+//! They are made for tests. The keys are random but not secret, any client may call unless some are
+//! registered, and no token is ever forgotten.
 //!
 //! ```
 //! use bytes::Bytes;
