@@ -10,9 +10,9 @@
 //! |---|---|---|
 //! | one process, and a login at each start is fine | [`MemoryStore`](crate::MemoryStore), the default | memory |
 //! | one program, or several on one machine | [`FileStore`](crate::FileStore) | locks of the operating system, which end with their holder |
-//! | the same, and the disk is not trusted | [`Sealed`](crate::Sealed)`<FileStore>` (feature `sealed`) | the same |
-//! | a desktop program or a command-line tool | [`KeyringStore`](crate::KeyringStore) (feature `keyring`) | the locks of a file beside it |
-//! | replicas on many machines | [`RedisStore`](crate::RedisStore) (feature `redis`) | a lease that runs out, renewed while it is held |
+//! | the same, and the disk is not trusted | `Sealed<FileStore>` (feature `sealed`) | the same |
+//! | a desktop program or a command-line tool | `KeyringStore` (feature `keyring`) | the locks of a file beside it |
+//! | replicas on many machines | `RedisStore` (feature `redis`) | a lease that runs out, renewed while it is held |
 //! | something else that you have | your own [`TokenStore`](crate::TokenStore), after `testing::store_contract` | what you write |
 //!
 //! # A refresh, as the store sees it

@@ -12,7 +12,7 @@ use crate::{Clock, SignedAssertion};
 /// A JWT that speaks for whoever signed it (RFC 7523): a new one for each attempt, because a server may
 /// take each only once.
 ///
-/// With feature `sign` it is made of a [`SignedAssertion`](crate::SignedAssertion).
+/// With feature `sign` it is made of a `SignedAssertion`.
 #[derive(Clone)]
 pub struct Assertion(Origin);
 

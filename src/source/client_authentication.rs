@@ -20,7 +20,7 @@ use crate::{SignedAssertion, SigningKey};
 /// | `none`: a program that its users install, which cannot keep a secret (RFC 8252 §8.5) | [`none`](Self::none), or the `client_id` as a string |
 /// | `client_secret_basic` | [`basic`](Self::basic), [`basic_raw`](Self::basic_raw) |
 /// | `client_secret_post` | [`post`](Self::post) |
-/// | `private_key_jwt` | with feature `sign` [`private_key_jwt`](Self::private_key_jwt), else [`assertion`](Self::assertion) |
+/// | `private_key_jwt` | with feature `sign` `private_key_jwt`, else [`assertion`](Self::assertion) |
 /// | `tls_client_auth`, `self_signed_tls_client_auth` | [`mtls`](Self::mtls) |
 ///
 /// One request uses one of them, and no parameter that the program adds can say otherwise. The secret is
