@@ -20,7 +20,7 @@
 //! | a hostile resource server | its challenge costs at most one refresh for each token; parsers are bounded, linear and do not panic |
 //! | a hostile body that is judged (feature `inspect-body`) | at most 64 KiB are read, for at most 5 s; nesting is bounded; what is not whole and well-formed says nothing |
 //! | a path leads out of the base URL (feature `base-url`) | another authority, and `..` in any spelling, are typed errors |
-//! | a hostile answer of the token endpoint | at most 1 MiB is read; only registered error codes are taken over |
+//! | a hostile answer of the token endpoint | at most 1 MiB is read; only registered error codes, and those that the program listed, are taken over |
 //! | a device's login page gives orders to a terminal or opens a file | a code with control, invisible or direction-turning characters is refused, and an address that is not of the web |
 //! | forged JWT claims | `exp` and `iat` are a hint of when to refresh, and nothing else |
 //!

@@ -45,7 +45,8 @@ impl SessionBuilder {
         self
     }
 
-    /// A plain `http` origin that the access token may go to: whoever is on the path can read it.
+    /// A plain `http` origin that the access token may go to: whoever is on the path can read it. `https`
+    /// is allowed here too.
     ///
     /// Default: none.
     pub fn insecure_origin(mut self, origin: impl AsRef<str>) -> Self {
@@ -69,7 +70,7 @@ impl SessionBuilder {
         self
     }
 
-    /// As [`assume_origin`](Self::assume_origin), for a plain `http` origin.
+    /// As [`assume_origin`](Self::assume_origin), for a plain `http` origin; `https` is allowed here too.
     ///
     /// Default: such requests get no token.
     pub fn assume_insecure_origin(mut self, origin: impl AsRef<str>) -> Self {

@@ -49,7 +49,7 @@ pub enum Event {
     /// (RFC 9470 §3, RFC 6750 §3.1).
     StepUpRequired(Challenge),
     /// The last handle was dropped while a refresh was in flight or a save was owed: call
-    /// [`Session::close`](crate::Session::close) before the program ends.
+    /// [`Session::close`](crate::Session::close) before the program ends. This event is never dropped.
     DroppedInFlight,
     /// This many events were dropped, the oldest first, because nobody took them.
     Missed(u64),

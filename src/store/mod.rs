@@ -39,6 +39,66 @@ pub use self::{
 ///
 /// The contract that every store keeps is a suite that any store can run:
 /// `testing::store_contract`, with feature `test-util`.
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+///
+/// use tower_reauth::{
+///     Entry, Expected, Lease, Record, StoreError, Stored, Swap, TokenStore, Version,
+/// };
+///
+/// /// In memory. With a database, this is a row, and each swap a transaction.
+/// #[derive(Clone, Default)]
+/// struct Row {
+///     now: Arc<Mutex<(Option<Stored>, u64)>>,
+///     refreshing: Arc<tokio::sync::Mutex<()>>,
+/// }
+///
+/// impl Row {
+///     fn swap(&self, expected: Expected, entry: Entry) -> Result<Swap, StoreError> {
+///         let mut now = self.now.lock().map_err(|_| StoreError::unavailable())?;
+///         let (stored, swaps) = &mut *now;
+///         if !expected.admits(stored.as_ref().map(|stored| stored.version)) {
+///             return Ok(Swap::Moved);
+///         }
+///         *swaps += 1;
+///         let version = Version::new(*swaps);
+///         *stored = Some(Stored { entry, version });
+///         Ok(Swap::Done(version))
+///     }
+/// }
+///
+/// impl TokenStore for Row {
+///     async fn load(&self) -> Result<Option<Stored>, StoreError> {
+///         let now = self.now.lock().map_err(|_| StoreError::unavailable())?;
+///         Ok(now.0.clone())
+///     }
+///
+///     async fn lease(&self) -> Result<Lease, StoreError> {
+///         Ok(Lease::new(self.refreshing.clone().lock_owned().await))
+///     }
+///
+///     async fn compare_and_store(
+///         &self,
+///         expected: Expected,
+///         record: Record,
+///     ) -> Result<Swap, StoreError> {
+///         self.swap(expected, Entry::Live(record))
+///     }
+///
+///     async fn compare_and_bury(&self, expected: Expected) -> Result<Swap, StoreError> {
+///         self.swap(expected, Entry::Tombstone)
+///     }
+/// }
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// # tower_reauth::testing::store_contract(|| async {
+/// #     let row = Row::default();
+/// #     (row.clone(), row)
+/// # })
+/// # .await;
+/// # }
+/// ```
 pub trait TokenStore: Send + Sync + 'static {
     /// The record as it is now. `None`: there never was one, or it is lost.
     ///
