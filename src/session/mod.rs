@@ -308,8 +308,8 @@ impl Session {
     /// what is owed.
     ///
     /// The token that is held serves until it expires. It takes no longer than a refresh and a late save may
-    /// (by default 60 s and three times 5 s; twice 60 s where nobody drives the session's runtime), and may
-    /// be dropped at any await.
+    /// (by default 60 s and three times 5 s; twice 60 s where nobody drives the session's runtime). A burial
+    /// that is owed may take as long as the [`logout`](Self::logout) itself. It may be dropped at any await.
     ///
     /// # Errors
     ///
