@@ -14,7 +14,7 @@ use super::{
     prefix::{Piece, Prefix},
 };
 use crate::{
-    BoxError,
+    BoxError, caught,
     sync::{Mutex, MutexGuard, lock},
 };
 
@@ -157,7 +157,5 @@ impl<B> Slot<B> {
 
 /// After the lock is released: a waker may run its task inline, and that task takes the lock.
 pub(super) fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        waker.wake();
-    }
+    waker.into_iter().for_each(caught::wake);
 }

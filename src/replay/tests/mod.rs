@@ -3,7 +3,15 @@ mod property;
 mod script;
 mod threads;
 
-use std::{cell::RefCell, convert::Infallible, mem, panic, pin::Pin, rc::Rc, task::Poll};
+use std::{
+    cell::RefCell,
+    convert::Infallible,
+    mem, panic,
+    pin::{Pin, pin},
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+};
 
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderValue};
@@ -741,6 +749,31 @@ fn a_body_that_panics_in_the_hands_of_a_replaced_send_wakes_the_replay_to_an_err
     let mut second = second.take().unwrap();
     assert!(second.0.is_woken());
     second.error();
+}
+
+struct PanickingWaker;
+
+impl Wake for PanickingWaker {
+    fn wake(self: Arc<Self>) {
+        panic!("as the task says");
+    }
+}
+
+#[test]
+fn a_waker_that_panics_does_not_keep_the_replay_from_its_turn() {
+    let author = Author::new([data("a")]);
+    let (kept, first) = keep(author.body(), MIB);
+    let mut first = pin!(first);
+    let waker = Waker::from(Arc::new(PanickingWaker));
+    let mut cx = Context::from_waker(&waker);
+    assert!(first.as_mut().poll_frame(&mut cx).is_ready());
+    assert!(first.as_mut().poll_frame(&mut cx).is_pending());
+    let mut second = replay(&kept);
+    assert_eq!(second.data(), "a");
+    second.pends();
+    author.add(data("b"));
+    author.add(Step::End);
+    assert_eq!(second.all().0, b"b");
 }
 
 // Size and end.
