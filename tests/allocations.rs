@@ -1,18 +1,21 @@
 //! A valid token costs no allocation of its own: counted by the allocator, against a constant header.
 
+#[path = "../benches/support/frames.rs"]
+mod frames;
+
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
     convert::Infallible,
     future::{Ready, ready},
-    pin::{Pin, pin},
+    pin::pin,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, Uri, header};
-use http_body::{Body, Frame};
+use http_body::Body;
 use http_body_util::{Empty, Full};
 use tower::{Layer, Service, ServiceBuilder};
 use tower_http::auth::AddAuthorizationLayer;
@@ -20,6 +23,8 @@ use tower_reauth::{
     AccessToken, Auth, AuthLayer, Held, NoReplay, Origins, Refresh, RefreshError, RefreshLayer,
     Session, TokenSet, source_fn,
 };
+
+use self::frames::Frames;
 
 const TOKEN: &str = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl";
 
@@ -228,26 +233,6 @@ fn each_kept_frame_of_a_stream_costs_one_at_most() {
     };
     let (few, many) = (read(4), read(20));
     assert!(many - few <= 16, "{few} and {many} allocations");
-}
-
-/// A stream whose frames share their bytes.
-struct Frames {
-    frame: Bytes,
-    left: usize,
-}
-
-impl Body for Frames {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let Some(left) = self.left.checked_sub(1) else { return Poll::Ready(None) };
-        self.left = left;
-        Poll::Ready(Some(Ok(Frame::data(self.frame.clone()))))
-    }
 }
 
 /// Reads a request to its end, then answers as [`Api`] does.

@@ -10,6 +10,8 @@
 //! `benches/instructions`.
 
 mod challenged;
+#[path = "../support/frames.rs"]
+mod frames;
 mod kept;
 mod streamed;
 #[path = "../support/mod.rs"]

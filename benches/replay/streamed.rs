@@ -1,16 +1,15 @@
 //! A valid token, and a body that comes in frames, whose end is not known before it comes.
 
 use std::{
-    convert::Infallible,
     hint::black_box,
-    pin::{Pin, pin},
+    pin::pin,
     task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput};
 use http::Request;
-use http_body::{Body, Frame};
+use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, Service, ServiceBuilder, filter::AsyncFilterLayer};
 use tower_http::auth::AddAuthorizationLayer;
@@ -18,6 +17,7 @@ use tower_reauth::{BoxError, NoReplay};
 
 use crate::{
     TOKEN, accept,
+    frames::Frames,
     kept::{once, uri},
     no_other, stack,
     support::{
@@ -30,26 +30,6 @@ use crate::{
 };
 
 const FRAMES: usize = 64;
-
-/// Frames of 1 KiB that share their bytes.
-struct Stream {
-    frame: Bytes,
-    left: usize,
-}
-
-impl Body for Stream {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let Some(left) = self.left.checked_sub(1) else { return Poll::Ready(None) };
-        self.left = left;
-        Poll::Ready(Some(Ok(Frame::data(self.frame.clone()))))
-    }
-}
 
 /// Reads a request to its end, and hands on its head.
 #[derive(Clone)]
@@ -82,7 +62,7 @@ where
 }
 
 /// A stream cannot be cloned, so whoever clones requests has to have all of it first.
-async fn collect(request: Request<Stream>) -> Result<Request<Full<Bytes>>, BoxError> {
+async fn collect(request: Request<Frames>) -> Result<Request<Full<Bytes>>, BoxError> {
     let (head, body) = request.into_parts();
     Ok(Request::from_parts(head, Full::new(body.collect().await?.to_bytes())))
 }
@@ -92,7 +72,7 @@ pub(crate) fn in_memory(criterion: &mut Criterion) {
     let session = session(ORIGIN, &fresh, no_other);
     let api = Reading { inner: Api::new(accept) };
     let (uri, frame) = (uri(ORIGIN), Bytes::from(vec![7; 1024]));
-    let request = || request(uri.clone(), Stream { frame: frame.clone(), left: FRAMES });
+    let request = || request(uri.clone(), Frames { frame: frame.clone(), left: FRAMES });
     let mut group =
         criterion.benchmark_group(format!("replay in memory, {FRAMES} frames of 1 KiB"));
     group.throughput(Throughput::Elements(1));

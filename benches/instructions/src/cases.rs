@@ -4,14 +4,14 @@ use std::{
     convert::Infallible,
     future::{Ready, ready},
     hint::black_box,
-    pin::{Pin, pin},
+    pin::pin,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, Uri};
-use http_body::{Body, Frame};
+use http_body::Body;
 use http_body_util::Full;
 use tower::{Layer, Service, ServiceBuilder};
 use tower_http::auth::{AddAuthorization, AddAuthorizationLayer};
@@ -19,6 +19,8 @@ use tower_reauth::{
     AccessToken, Auth, AuthLayer, Held, NoReplay, Refresh, RefreshError, RefreshLayer, Session,
     TokenSet, source_fn,
 };
+
+use crate::frames::Frames;
 
 const LONG: usize = 900;
 const SHORT: usize = 40;
@@ -132,27 +134,6 @@ fn no_replay() -> Request<Full<Bytes>> {
     let mut request = empty();
     request.extensions_mut().insert(NoReplay);
     request
-}
-
-/// A stream whose end is not known before it comes. Its frames share their bytes, so that whoever
-/// allocates for one is not this body.
-struct Frames {
-    frame: Bytes,
-    left: usize,
-}
-
-impl Body for Frames {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let Some(left) = self.left.checked_sub(1) else { return Poll::Ready(None) };
-        self.left = left;
-        Poll::Ready(Some(Ok(Frame::data(self.frame.clone()))))
-    }
 }
 
 /// Answers at once, and drops the request.

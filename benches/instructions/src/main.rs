@@ -20,6 +20,8 @@
 mod allocator;
 mod cases;
 mod count;
+#[path = "../../support/frames.rs"]
+mod frames;
 mod limits;
 mod row;
 
