@@ -72,9 +72,9 @@
 //! | leave one request alone | [`NoAuth`], [`NoReplay`] |
 //! | test your program | the `testing` module, with feature `test-util` |
 //!
-//! The [`manual`] has three lines for [your provider](manual::providers). It says in which order layers
-//! go, when a request can be sent again, what is done about which threat, and why the defaults are what
-//! they are.
+//! The [`manual`] has three lines for [your authorization server](manual::authorization_servers). It says
+//! in which order layers go, when a request can be sent again, what is done about which threat, and why
+//! the defaults are what they are.
 //!
 //! # Features
 //!

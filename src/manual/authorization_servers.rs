@@ -1,6 +1,6 @@
-//! Your provider in three lines.
+//! Your authorization server in three lines.
 //!
-//! With feature `endpoint-client`, and with discovery, a session is three lines at most providers:
+//! With feature `endpoint-client`, and with discovery, a session is three lines for most:
 //!
 //! ```
 //! # #[cfg(feature = "endpoint-client")] {
@@ -13,10 +13,10 @@
 //! # Ok::<(), tower_reauth::BoxError>(())
 //! ```
 //!
-//! The issuer is written exactly as the provider's metadata has it: [every character
+//! The issuer is written exactly as the server's metadata has it: [every character
 //! counts](crate::grant::Grant#discovery).
 //!
-//! | provider | issuer | what is known of rotation |
+//! | authorization server | issuer | what is known of rotation |
 //! |---|---|---|
 //! | any with OpenID Connect or RFC 8414 | the `issuer` of its metadata | |
 //! | Auth0 | `https://TENANT.auth0.com/`, with the slash | by choice of the application; reuse then ends the family, after an overlap period that is 0 unless set |
@@ -27,7 +27,7 @@
 //! | GitHub Apps | none; see below | each refresh token works once, and the old access token ends with it |
 //!
 //! **What was run.** This crate's tests run against its own test server and against `oidc-provider`, which
-//! is certified for OpenID Connect. What is said of the providers in the table follows from their public
+//! is certified for OpenID Connect. What is said of the others in the table follows from their public
 //! documentation, as it was in 2026; none of them was called.
 //!
 //! # Where something is different
@@ -36,7 +36,7 @@
 //! login; Google, for a web login, if `access_type=offline` is among its parameters.
 //!
 //! **A grace period or none.** Where reuse ends the session, an answer that got lost may have ended it
-//! ([`AmbiguousPolicy`](crate::AmbiguousPolicy)). An overlap of a few seconds, where the provider has
+//! ([`AmbiguousPolicy`](crate::AmbiguousPolicy)). An overlap of a few seconds, where the server has
 //! such a setting, makes the retry safe: set it.
 //!
 //! **Auth0** wants the `audience` of the API in the request for the login:
