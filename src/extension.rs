@@ -28,6 +28,9 @@ pub enum NotReplayed {
     Body,
     /// It was sent as often as it may be.
     Exhausted,
+    /// It may have been applied: a client beneath followed a redirect that made a `GET` of it, and that was
+    /// challenged.
+    Redirected,
 }
 
 /// On a response: no token of this session was attached to its request.
@@ -39,6 +42,12 @@ pub(crate) struct Unattached(pub(crate) SessionId);
 #[cfg(feature = "reqwest")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Elsewhere;
+
+/// On a response: a client beneath followed a redirect that made another request of the one it was given,
+/// which must not be repeated and may have been applied.
+#[cfg(feature = "reqwest")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ToAnother;
 
 /// Tells the sessions of a program apart.
 #[doc(hidden)]

@@ -88,7 +88,9 @@
 //!   out those that are marked sensitive.
 
 use std::{
+    future::poll_fn,
     mem,
+    pin::pin,
     task::{Context, Poll},
 };
 
@@ -101,7 +103,7 @@ use tower::{Layer, Service, ServiceExt};
 
 use crate::{
     AuthLayer, BoxError, Classify, Credential, RefreshError, RefreshLayer, SelectSession,
-    reqwest::{client_body, into_http, mark},
+    reqwest::{Requested, client_body, into_http},
     sync::{Arc, Mutex, lock},
 };
 
@@ -132,9 +134,10 @@ where
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> Result<Response> {
-        let url = request.url().clone();
-        let mut response = through(self, request, extensions, next).await?;
-        mark(&mut response, &url);
+        let mut requested = Requested::new(&request);
+        let mut answer = pin!(through(self, request, extensions, next));
+        let mut response = poll_fn(|cx| requested.poll(|| answer.as_mut().poll(cx))).await?;
+        requested.mark(&mut response);
         Ok(response)
     }
 }

@@ -89,7 +89,7 @@
 //!
 //! | `reason` | the request is not sent again because |
 //! |---|---|
-//! | `asked`, `body`, `exhausted` | as [`NotReplayed`](crate::NotReplayed) says |
+//! | `asked`, `body`, `exhausted`, `redirected` | as [`NotReplayed`](crate::NotReplayed) says |
 //! | `refused` | its endpoint refused the token that was just fetched for it |
 //! | `braked` | fresh tokens are refused again and again |
 //! | `failed` | the refresh, or the look at the store, that it waited for did not help |

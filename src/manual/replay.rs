@@ -4,6 +4,9 @@
 //! for before a client repeats a request of any method. So a challenged `POST` is sent again as a `GET`
 //! is. Nothing else is: not after a connection error, not after a 5xx, not when an answer began.
 //!
+//! reqwest follows redirects by itself, beneath the layers. Where one of them made a `GET` of a `POST`, a 401
+//! says that the `GET` was not applied: the `POST` is not sent again.
+//!
 //! By choice a response counts as a 401 because of its body (feature `inspect-body`). What it says about the
 //! request is then for the classifier to know: a GraphQL answer with data may have been applied in part, and
 //! `GraphQlErrors` says which of those it takes for a refusal.

@@ -159,6 +159,8 @@ where
         }
         let why_not = if !self.outgoing.is_kept() {
             NotReplayed::Asked
+        } else if is_to_another(&response) {
+            NotReplayed::Redirected
         } else if !self.outgoing.is_replayable() {
             NotReplayed::Body
         } else if self.replays >= replays || refreshed_replays == 0 {
@@ -287,6 +289,17 @@ fn is_elsewhere<R>(response: &Response<R>) -> bool {
 
 #[cfg(not(feature = "reqwest"))]
 fn is_elsewhere<R>(_: &Response<R>) -> bool {
+    false
+}
+
+/// Whether what was challenged is not what was sent.
+#[cfg(feature = "reqwest")]
+fn is_to_another<R>(response: &Response<R>) -> bool {
+    response.extensions().get::<crate::extension::ToAnother>().is_some()
+}
+
+#[cfg(not(feature = "reqwest"))]
+fn is_to_another<R>(_: &Response<R>) -> bool {
     false
 }
 

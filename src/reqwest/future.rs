@@ -9,11 +9,10 @@ use std::{
 };
 
 use http::response::{self, Response};
-use reqwest::{Body, Client, Error, Request, ResponseBuilderExt, Url};
+use reqwest::{Body, Client, Error, Request, ResponseBuilderExt};
 use tower::Service;
 
-use super::is_same_origin;
-use crate::extension::Elsewhere;
+use super::Requested;
 
 type Pending = <Client as Service<Request>>::Future;
 
@@ -25,7 +24,7 @@ pub struct ResponseFuture {
 enum State {
     Sent {
         pending: Pending,
-        url: Url,
+        requested: Requested,
     },
     /// Polled again after that, it stays pending, as futures may.
     Over {
@@ -34,8 +33,8 @@ enum State {
 }
 
 impl ResponseFuture {
-    pub(super) fn sent(pending: Pending, url: Url) -> Self {
-        Self { state: State::Sent { pending, url } }
+    pub(super) fn sent(pending: Pending, requested: Requested) -> Self {
+        Self { state: State::Sent { pending, requested } }
     }
 
     pub(super) fn failed(error: Error) -> Self {
@@ -48,9 +47,9 @@ impl Future for ResponseFuture {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = match &mut self.state {
-            State::Sent { pending, url } => {
-                ready!(Pin::new(pending).poll(cx)).map(|mut response| {
-                    mark(&mut response, url);
+            State::Sent { pending, requested } => {
+                ready!(requested.poll(|| Pin::new(pending).poll(cx))).map(|mut response| {
+                    requested.mark(&mut response);
                     into_http(response)
                 })
             }
@@ -61,13 +60,6 @@ impl Future for ResponseFuture {
         };
         self.state = State::Over { error: None };
         Poll::Ready(answer)
-    }
-}
-
-/// Mark a response to a request for `requested` that another origin gave.
-pub(crate) fn mark(response: &mut reqwest::Response, requested: &Url) {
-    if !is_same_origin(response.url(), requested) {
-        response.extensions_mut().insert(Elsewhere);
     }
 }
 

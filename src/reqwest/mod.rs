@@ -42,7 +42,9 @@
 //!   what was left behind is there again on the hop after that, so give the client [`redirect_policy`],
 //!   or [`Policy::none`](reqwest::redirect::Policy::none) and let a redirect layer stand above these
 //!   layers: then each origin of a session gets its token, while one that reqwest leads to gets none. A
-//!   request that is challenged at the end of a chain is sent again from its start.
+//!   request that is challenged at the end of a chain is sent again from its start, unless it was a `POST`
+//!   that became a `GET` on its way: it may have been applied, so its answer is the challenge, marked
+//!   [`NotReplayed::Redirected`](crate::NotReplayed::Redirected). That, too, takes the policy.
 //! * **Bodies.** A 307 or 308 repeats a body that is whole, as it is; of a stream, the redirect is the
 //!   answer. A stream keeps its size, and so its `Content-Length`, and its trailers.
 //! * **Retries.** By default reqwest sends a request again that an HTTP/2 server said it has not
@@ -89,10 +91,9 @@ use http::{Request, Response};
 use reqwest::{Body, Client, Error};
 use tower::Service;
 
-pub(crate) use self::body::client_body;
 #[cfg(feature = "reqwest-middleware")]
-pub(crate) use self::future::{into_http, mark};
-use self::redirect::is_same_origin;
+pub(crate) use self::future::into_http;
+pub(crate) use self::{body::client_body, redirect::Requested};
 pub use self::{future::ResponseFuture, redirect::redirect_policy};
 use crate::BoxError;
 
@@ -132,8 +133,8 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         match reqwest::Request::try_from(request.map(client_body)) {
             Ok(request) => {
-                let url = request.url().clone();
-                ResponseFuture::sent(self.client.call(request), url)
+                let requested = Requested::new(&request);
+                ResponseFuture::sent(self.client.call(request), requested)
             }
             Err(error) => ResponseFuture::failed(error),
         }
@@ -183,7 +184,7 @@ mod tests {
                 at_home += 1;
                 let url: Url = uri.to_string().parse().unwrap();
                 assert_eq!(url.host_str(), Some("api.example.com"), "{uri}");
-                assert!(!super::is_same_origin(&url, &elsewhere));
+                assert!(!super::redirect::is_same_origin(&url, &elsewhere));
             }
         }
         assert!(at_home > 5, "{at_home}");

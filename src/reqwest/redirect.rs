@@ -1,6 +1,17 @@
 //! Which redirects reqwest may follow beneath the layers.
 
-use reqwest::{Url, redirect::Policy};
+use std::{cell::Cell, task::Poll};
+
+use http::StatusCode;
+use reqwest::{Response, Url, redirect::Policy};
+
+use crate::extension::{Elsewhere, ToAnother};
+
+tokio::task_local! {
+    /// Whether a redirect was followed by which a `POST` becomes a `GET`. A policy is not told of which
+    /// request it is asked; but it is asked while that request is polled.
+    static TO_ANOTHER: Cell<bool>;
+}
 
 /// The redirects that a client beneath the layers of this crate may follow by itself, for
 /// [`reqwest::ClientBuilder::redirect`].
@@ -12,6 +23,10 @@ use reqwest::{Url, redirect::Policy};
 /// out of that one request; the next hop starts from the headers of the first. So a foreign server that
 /// redirects to itself is given the token, and one that redirects home makes the client send a request
 /// home without it, whose 401 looks like a challenge.
+///
+/// It also tells the adapters of a 301, 302 or 303 by which a `POST` became a `GET`. A challenge of that one
+/// says nothing of the `POST`, which may have been applied: it is not sent again
+/// ([`NotReplayed::Redirected`](crate::NotReplayed::Redirected)).
 ///
 /// ```
 /// # fn main() -> Result<(), reqwest::Error> {
@@ -26,8 +41,53 @@ pub fn redirect_policy() -> Policy {
     let default = Policy::default();
     Policy::custom(move |attempt| match goes_round(attempt.previous(), attempt.url()) {
         true => attempt.stop(),
-        false => default.redirect(attempt),
+        false => {
+            if changes_method(attempt.status()) {
+                // Outside of the adapters nobody listens.
+                let _ = TO_ANOTHER.try_with(|it| it.set(true));
+            }
+            default.redirect(attempt)
+        }
     })
+}
+
+/// RFC 9110 §15.4.2, §15.4.3 and §15.4.4.
+fn changes_method(status: StatusCode) -> bool {
+    matches!(status, StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND | StatusCode::SEE_OTHER)
+}
+
+/// A request that a client has, which may follow redirects.
+pub(crate) struct Requested {
+    url: Url,
+    is_idempotent: bool,
+    to_another: bool,
+}
+
+impl Requested {
+    pub(crate) fn new(request: &reqwest::Request) -> Self {
+        let is_idempotent = request.method().is_idempotent();
+        Self { url: request.url().clone(), is_idempotent, to_another: false }
+    }
+
+    /// Poll what the client does with it.
+    pub(crate) fn poll<T>(&mut self, poll: impl FnOnce() -> Poll<T>) -> Poll<T> {
+        TO_ANOTHER.sync_scope(Cell::new(self.to_another), || {
+            let polled = poll();
+            self.to_another = TO_ANOTHER.with(Cell::get);
+            polled
+        })
+    }
+
+    /// Mark a response that another origin gave, and one to another request.
+    pub(crate) fn mark(&self, response: &mut Response) {
+        if !is_same_origin(response.url(), &self.url) {
+            response.extensions_mut().insert(Elsewhere);
+        }
+        // RFC 9110 §9.2.2: the others may be applied twice.
+        if self.to_another && !self.is_idempotent {
+            response.extensions_mut().insert(ToAnother);
+        }
+    }
 }
 
 fn goes_round(previous: &[Url], next: &Url) -> bool {

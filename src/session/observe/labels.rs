@@ -67,6 +67,7 @@ pub(super) fn not_replayed(why: NotReplayed) -> &'static str {
         NotReplayed::Asked => "asked",
         NotReplayed::Body => "body",
         NotReplayed::Exhausted => "exhausted",
+        NotReplayed::Redirected => "redirected",
     }
 }
 

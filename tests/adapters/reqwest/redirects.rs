@@ -3,7 +3,7 @@
 use http::{Response, StatusCode, header};
 use reqwest::{Body, Client, redirect::Policy};
 use tower_reauth::{
-    BoxError, RefreshError, Session,
+    BoxError, NotReplayed, RefreshError, Session,
     testing::{AuthorizationServer, Fault, Loopback, ResourceServer},
 };
 
@@ -214,6 +214,45 @@ async fn a_307_at_home_and_a_challenge_there_carry_the_body_each_time() {
         assert_eq!(response.status(), 200, "{adapter:?}");
         assert_eq!(response.text().await.unwrap(), "a body");
         assert_eq!(home.bodies(), ["a body"; 2]);
+    }
+}
+
+/// What was refused then is the `GET`; the `POST` may have been applied.
+#[tokio::test]
+async fn a_post_that_became_a_get_on_its_way_is_not_done_twice() {
+    for adapter in ADAPTERS {
+        for (status, target) in [(301, "/b"), (302, "/b"), (303, "/b"), (303, "/a")] {
+            let places = Places::new().await;
+            let home = &places.home;
+            home.authorization.revoke_access_tokens();
+            leads(&home.api, status, &home.url(target));
+            let body = Some(Body::from("a body"));
+            let response =
+                adapter.send(&home.session, http1(), &home.url("/a"), body).await.unwrap();
+            assert_eq!(response.status(), 401, "{adapter:?}, {status} to {target}");
+            assert_eq!(response.extensions().get(), Some(&NotReplayed::Redirected));
+            let received = home.api.received();
+            let sent: Vec<_> =
+                received.iter().map(|it| (it.method.as_str(), it.uri.path())).collect();
+            assert_eq!(sent, [("POST", "/a"), ("GET", target)], "{adapter:?}, {status}");
+
+            // The next request finds a new token.
+            let response = adapter.send(&home.session, http1(), &home.url("/c"), None).await;
+            assert_eq!(response.unwrap().status(), 200, "{adapter:?}");
+            assert_eq!(places.token_requests(), 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_may_be_done_twice_is_sent_again_from_the_start_of_its_chain() {
+    for adapter in ADAPTERS {
+        let places = Places::new().await;
+        let home = &places.home;
+        home.authorization.revoke_access_tokens();
+        leads(&home.api, 303, &home.url("/b"));
+        let response = adapter.send(&home.session, http1(), &home.url("/a"), None).await.unwrap();
+        assert_eq!((response.status().as_u16(), places.token_requests()), (200, 1), "{adapter:?}");
     }
 }
 
