@@ -49,6 +49,12 @@ pub(crate) struct Elsewhere;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ToAnother;
 
+/// On a request of a token source: it carries what its endpoint alone may see, so that no redirect is
+/// followed with it.
+#[cfg(feature = "reqwest")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Confidential;
+
 /// Tells the sessions of a program apart.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -134,7 +134,7 @@ where
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> Result<Response> {
-        let mut requested = Requested::new(&request);
+        let mut requested = Requested::new(&request, false);
         let mut answer = pin!(through(self, request, extensions, next));
         let mut response = poll_fn(|cx| requested.poll(|| answer.as_mut().poll(cx))).await?;
         requested.mark(&mut response);

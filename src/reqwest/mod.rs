@@ -61,8 +61,9 @@
 //! # The token endpoint
 //!
 //! The same service reaches the token endpoint, with a client of its own that follows no redirect, since a
-//! 307 would carry the refresh token to wherever it leads, and that has no retry policy beyond reqwest's
-//! default, since the session knows better when a refresh token may be sent again.
+//! 307 would carry the refresh token to wherever it leads ([`redirect_policy`] follows none there, either),
+//! and that has no retry policy beyond reqwest's default, since the session knows better when a refresh
+//! token may be sent again.
 //!
 //! ```
 //! # use tower_reauth::{BoxError, RefreshTokenGrant, ReqwestService};
@@ -95,7 +96,7 @@ use tower::Service;
 pub(crate) use self::future::into_http;
 pub(crate) use self::{body::client_body, redirect::Requested};
 pub use self::{future::ResponseFuture, redirect::redirect_policy};
-use crate::BoxError;
+use crate::{BoxError, extension::Confidential};
 
 /// Sends requests of the `http` crate by a [`reqwest::Client`]; see the [module's page](self).
 #[derive(Clone)]
@@ -131,9 +132,10 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
+        let stays = request.extensions().get::<Confidential>().is_some();
         match reqwest::Request::try_from(request.map(client_body)) {
             Ok(request) => {
-                let requested = Requested::new(&request);
+                let requested = Requested::new(&request, stays);
                 ResponseFuture::sent(self.client.call(request), requested)
             }
             Err(error) => ResponseFuture::failed(error),

@@ -8,9 +8,14 @@ use reqwest::{Response, Url, redirect::Policy};
 use crate::extension::{Elsewhere, ToAnother};
 
 tokio::task_local! {
-    /// Whether a redirect was followed by which a `POST` becomes a `GET`. A policy is not told of which
-    /// request it is asked; but it is asked while that request is polled.
-    static TO_ANOTHER: Cell<bool>;
+    /// A policy is not told of which request it is asked; but it is asked while that request is polled.
+    static HOPS: Hops;
+}
+
+struct Hops {
+    stays: bool,
+    /// Whether a redirect was followed by which a `POST` becomes a `GET`.
+    to_another: Cell<bool>,
 }
 
 /// The redirects that a client beneath the layers of this crate may follow by itself, for
@@ -26,7 +31,8 @@ tokio::task_local! {
 ///
 /// It also tells the adapters of a 301, 302 or 303 by which a `POST` became a `GET`. A challenge of that one
 /// says nothing of the `POST`, which may have been applied: it is not sent again
-/// ([`NotReplayed::Redirected`](crate::NotReplayed::Redirected)).
+/// ([`NotReplayed::Redirected`](crate::NotReplayed::Redirected)). And no request of a token source is
+/// redirected, where one client serves for all.
 ///
 /// ```
 /// # fn main() -> Result<(), reqwest::Error> {
@@ -39,15 +45,16 @@ tokio::task_local! {
 #[must_use]
 pub fn redirect_policy() -> Policy {
     let default = Policy::default();
-    Policy::custom(move |attempt| match goes_round(attempt.previous(), attempt.url()) {
-        true => attempt.stop(),
-        false => {
-            if changes_method(attempt.status()) {
-                // Outside of the adapters nobody listens.
-                let _ = TO_ANOTHER.try_with(|it| it.set(true));
-            }
-            default.redirect(attempt)
+    Policy::custom(move |attempt| {
+        // Outside of the adapters nothing is known, and nobody listens.
+        let stays = HOPS.try_with(|hops| hops.stays).unwrap_or(false);
+        if stays || goes_round(attempt.previous(), attempt.url()) {
+            return attempt.stop();
         }
+        if changes_method(attempt.status()) {
+            let _ = HOPS.try_with(|hops| hops.to_another.set(true));
+        }
+        default.redirect(attempt)
     })
 }
 
@@ -60,20 +67,23 @@ fn changes_method(status: StatusCode) -> bool {
 pub(crate) struct Requested {
     url: Url,
     is_idempotent: bool,
+    stays: bool,
     to_another: bool,
 }
 
 impl Requested {
-    pub(crate) fn new(request: &reqwest::Request) -> Self {
+    /// `stays`: the policy shall follow no redirect with it.
+    pub(crate) fn new(request: &reqwest::Request, stays: bool) -> Self {
         let is_idempotent = request.method().is_idempotent();
-        Self { url: request.url().clone(), is_idempotent, to_another: false }
+        Self { url: request.url().clone(), is_idempotent, stays, to_another: false }
     }
 
     /// Poll what the client does with it.
     pub(crate) fn poll<T>(&mut self, poll: impl FnOnce() -> Poll<T>) -> Poll<T> {
-        TO_ANOTHER.sync_scope(Cell::new(self.to_another), || {
+        let hops = Hops { stays: self.stays, to_another: Cell::new(self.to_another) };
+        HOPS.sync_scope(hops, || {
             let polled = poll();
-            self.to_another = TO_ANOTHER.with(Cell::get);
+            self.to_another = HOPS.with(|hops| hops.to_another.get());
             polled
         })
     }

@@ -64,7 +64,7 @@ impl<S> Ready<S> {
         S: Service<Request<Full<Bytes>>, Response = Response<B>>,
         S::Error: Into<BoxError>,
     {
-        let sent = self.service.call(request).await;
+        let sent = self.service.call(confidential(request)).await;
         sent.map_err(|error| self.lost(&error.into()))
     }
 
@@ -83,4 +83,16 @@ impl<S> Ready<S> {
         }
         .with_source(TransportError::of(&**error))
     }
+}
+
+/// Marked, for a client that follows redirects.
+#[cfg(feature = "reqwest")]
+fn confidential<B>(mut request: Request<B>) -> Request<B> {
+    request.extensions_mut().insert(crate::extension::Confidential);
+    request
+}
+
+#[cfg(not(feature = "reqwest"))]
+fn confidential<B>(request: Request<B>) -> Request<B> {
+    request
 }

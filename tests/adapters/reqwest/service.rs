@@ -341,6 +341,33 @@ async fn the_token_endpoint_is_reached_by_reqwest_and_its_redirects_are_not_foll
     assert_eq!(away.requests(), 0);
 }
 
+/// P7, where one client is used for all.
+#[tokio::test]
+async fn a_client_that_follows_redirects_carries_no_refresh_token_to_where_one_leads() {
+    for (client, status) in
+        VERSIONS.iter().flat_map(|client| [302, 303, 307].map(|it| (client, it)))
+    {
+        let world = World::new().await;
+        let socket = world.authorization.serve().await.unwrap();
+        let endpoint = socket.uri("/token").to_string();
+        let endpoint_client = ReqwestService::new(client());
+        let grant = RefreshTokenGrant::new_insecure(&endpoint, "app", endpoint_client).unwrap();
+        let session = Session::builder(grant)
+            .tokens(world.authorization.login())
+            .insecure_origin(world.socket.origin())
+            .build()
+            .unwrap();
+        let away = ResourceServer::new(&world.authorization);
+        let elsewhere = away.serve().await.unwrap();
+        let redirect = Response::builder().status(status).header("location", elsewhere.origin());
+        world.authorization.fail_next(1, Fault::Response(redirect.body(Bytes::new()).unwrap()));
+        let refused = session.token().await.unwrap();
+        let error = soon(session.refresh_after(&refused)).await.unwrap_err();
+        assert_eq!(away.requests(), 0, "{status}");
+        assert!(error.is_misconfigured(), "{status}: {error:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_token_endpoint_that_reqwest_cannot_connect_to_was_sent_nothing() {
     for (is_told, is_ambiguous) in [(true, false), (false, true)] {
