@@ -49,8 +49,8 @@ pub(crate) struct Elsewhere;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ToAnother;
 
-/// On a request of a token source: it carries what its endpoint alone may see, so that no redirect is
-/// followed with it.
+/// On a request of a token source: it carries what its endpoint alone may see, or asks who that is, so that
+/// no redirect is followed with it.
 #[cfg(feature = "reqwest")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Confidential;

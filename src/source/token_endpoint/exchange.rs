@@ -87,12 +87,12 @@ impl<S> Ready<S> {
 
 /// Marked, for a client that follows redirects.
 #[cfg(feature = "reqwest")]
-fn confidential<B>(mut request: Request<B>) -> Request<B> {
+pub(super) fn confidential<B>(mut request: Request<B>) -> Request<B> {
     request.extensions_mut().insert(crate::extension::Confidential);
     request
 }
 
 #[cfg(not(feature = "reqwest"))]
-fn confidential<B>(request: Request<B>) -> Request<B> {
+pub(super) fn confidential<B>(request: Request<B>) -> Request<B> {
     request
 }

@@ -368,6 +368,28 @@ async fn a_client_that_follows_redirects_carries_no_refresh_token_to_where_one_l
     }
 }
 
+/// Who names the token endpoint is told where the refresh token goes.
+#[tokio::test]
+async fn a_client_that_follows_redirects_takes_no_metadata_from_where_one_leads() {
+    for client in VERSIONS {
+        let world = World::new().await;
+        let issuer = ResourceServer::new(&world.authorization);
+        let socket = issuer.serve().await.unwrap();
+        let away = ResourceServer::new(&world.authorization);
+        let elsewhere = away.serve().await.unwrap();
+        let redirect = Response::builder().status(302).header("location", elsewhere.origin());
+        issuer.fail_next(2, Fault::Response(redirect.body(Bytes::new()).unwrap()));
+        let endpoint_client = ReqwestService::new(client());
+        let grant =
+            RefreshTokenGrant::discover_insecure(&socket.origin(), "app", endpoint_client).unwrap();
+        let tokens = world.authorization.login().expires_at(SystemTime::UNIX_EPOCH);
+        let session = Session::builder(grant).tokens(tokens).insecure_origin(socket.origin());
+        let error = soon(session.build().unwrap().token()).await.unwrap_err();
+        assert_eq!((issuer.requests(), away.requests()), (2, 0));
+        assert!(error.is_misconfigured(), "{error:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_token_endpoint_that_reqwest_cannot_connect_to_was_sent_nothing() {
     for (is_told, is_ambiguous) in [(true, false), (false, true)] {

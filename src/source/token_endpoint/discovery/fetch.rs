@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     BoxError, Clock, RefreshError,
-    source::token_endpoint::{answer::Answer, outcome, transport},
+    source::token_endpoint::{answer::Answer, exchange::confidential, outcome, transport},
 };
 
 /// How long the issuer may take, both addresses together: nothing is spent by asking, and the request for
@@ -86,7 +86,7 @@ impl Discovery {
         *request.uri_mut() = uri.clone();
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
         let ready = service.ready().await.map_err(failed)?;
-        let answer = Answer::read(ready.call(request).await.map_err(failed)?).await;
+        let answer = Answer::read(ready.call(confidential(request)).await.map_err(failed)?).await;
         let status = answer.status;
         if status.is_success() && answer.cut.is_none() {
             return metadata::read(&answer.content, self.issuer.as_str(), self.plain, self.mtls)
