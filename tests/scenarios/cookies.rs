@@ -252,6 +252,41 @@ async fn nothing_but_a_verdict_ends_the_session() {
     }
 }
 
+/// P5: what has trouble may delete cookies, and its answer is no verdict all the same.
+#[tokio::test(start_paused = true)]
+async fn an_answer_of_trouble_that_deletes_the_cookie_ends_no_session() {
+    for code in [408, 425, 429, 500, 502, 503] {
+        let back_end = BackEnd::new();
+        let gone: &[_] = match code % 2 {
+            0 => &[("set-cookie", "refresh=; Path=/auth; Max-Age=0")],
+            _ => &[("set-cookie", "refresh=; Path=/auth; Expires=Thu, 01 Jan 1970 00:00:00 GMT")],
+        };
+        let session = back_end.builder().build().unwrap();
+        back_end.trouble(Trouble::Answer(code, "", gone));
+        if let Err(error) = session.token().await {
+            assert!(!error.needs_login(), "{code}: {error:?}");
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+        session.token().await.unwrap();
+        assert!(back_end.is_alive(), "{code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_deletes_the_cookie_asks_for_a_login() {
+    let gone = &[("set-cookie", "refresh=; Path=/auth; Max-Age=0")];
+    for code in [302, 400, 404] {
+        let back_end = BackEnd::new();
+        let session = back_end.builder().build().unwrap();
+        back_end.trouble(Trouble::Answer(code, "", gone));
+        assert!(session.token().await.unwrap_err().is_misconfigured());
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let error = session.token().await.unwrap_err();
+        assert!(error.needs_login() && !error.is_session_ended(), "{code}: {error:?}");
+        assert_eq!(back_end.refreshes(), 1);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_program_says_what_ends_the_session_at_its_back_end() {
     let back_end = BackEnd::new();

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    HeaderValue, Method, Request, Response, StatusCode,
     header::{ACCEPT, COOKIE, ORIGIN, REFERER},
 };
 use http_body::Body;
@@ -67,8 +67,12 @@ impl<'a, S> Call<'a, S> {
         any.then_some(Self { grant, spent, jar, departure, refreshes })
     }
 
-    fn receive(&mut self, headers: &HeaderMap, url: &Url) {
-        self.jar.receive(headers, url, now());
+    fn receive<B>(&mut self, response: &Response<B>, url: &Url) {
+        if outcome::is_trouble(response.status()) {
+            self.jar.receive_living(response.headers(), url, now());
+        } else {
+            self.jar.receive(response.headers(), url, now());
+        }
         if self.refreshes
             && let Ok(next) = self.jar.text(now())
             && next != *self.spent
@@ -166,7 +170,7 @@ where
         *request.uri_mut() = place.address.uri.clone();
         let response = ready.send(request).await?;
         // With the head, before the body that may be cut off: a cookie that was replaced is not sent again.
-        self.receive(response.headers(), &place.url);
+        self.receive(&response, &place.url);
         let asked_for_tokens = self.refreshes && posts;
         let over = asked_for_tokens && (grant.verdict)(&ResponseHead::new(&response));
         Ok((Answer::read(response).await, over))

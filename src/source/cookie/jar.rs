@@ -98,11 +98,29 @@ impl Jar {
 
     /// Take what an answer from `url` sets, and drop what it deletes.
     pub(super) fn receive(&mut self, headers: &HeaderMap, url: &Url, now: SystemTime) {
+        self.take(headers, url, now, |_| true);
+    }
+
+    /// Take what an answer from `url` sets, and keep what it deletes.
+    pub(super) fn receive_living(&mut self, headers: &HeaderMap, url: &Url, now: SystemTime) {
+        self.take(headers, url, now, |cookie| lives(cookie, now));
+    }
+
+    fn take(
+        &mut self,
+        headers: &HeaderMap,
+        url: &Url,
+        now: SystemTime,
+        is_taken: impl Fn(&Cookie<'static>) -> bool,
+    ) {
         let theirs = headers.get(DATE).and_then(|date| date.to_str().ok());
         let theirs = theirs.and_then(|date| httpdate::parse_http_date(date.trim()).ok());
         for value in headers.get_all(SET_COOKIE) {
             let Some(cookie) = parse(value, url) else { continue };
-            self.insert(by_our_clock(cookie, theirs.unwrap_or(now), now), url);
+            let cookie = by_our_clock(cookie, theirs.unwrap_or(now), now);
+            if is_taken(&cookie) {
+                self.insert(cookie, url);
+            }
         }
     }
 
@@ -183,10 +201,14 @@ impl Jar {
     }
 
     fn living(&self, now: SystemTime) -> impl Iterator<Item = &Cookie<'static>> {
-        self.0.iter_any().filter(move |cookie| match cookie.expires {
-            CookieExpiration::AtUtc(at) => SystemTime::from(at) > now,
-            CookieExpiration::SessionEnd => true,
-        })
+        self.0.iter_any().filter(move |cookie| lives(cookie, now))
+    }
+}
+
+fn lives(cookie: &Cookie<'_>, now: SystemTime) -> bool {
+    match cookie.expires {
+        CookieExpiration::AtUtc(at) => SystemTime::from(at) > now,
+        CookieExpiration::SessionEnd => true,
     }
 }
 

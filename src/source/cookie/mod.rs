@@ -78,7 +78,8 @@ use crate::{BoxError, RefreshError, ResponseHead, TokenSet, error::Kind};
 /// | any other 4xx, a redirect | misconfigured |
 ///
 /// Cookies that an answer sets count whatever else it says: the next attempt sends those, and a request
-/// that is repeated after a cut answer does not send a cookie that is known to have been replaced. Until
+/// that is repeated after a cut answer does not send a cookie that is known to have been replaced. What a
+/// 408, 425, 429 or 5xx deletes is kept: it comes from what has trouble, and is no verdict. Until
 /// an answer is a success only this process knows of them: another one, and this one after a restart, sends
 /// what the store has.
 ///

@@ -144,6 +144,12 @@ pub(in crate::source) fn failure(
     }
 }
 
+/// Whether this says more of what answers than of the request.
+#[cfg(feature = "cookies")]
+pub(in crate::source) fn is_trouble(status: StatusCode) -> bool {
+    is_transient(status, None) || status == StatusCode::REQUEST_TIMEOUT || status.is_server_error()
+}
+
 /// Turned away before anything was spent.
 fn is_transient(status: StatusCode, code: Option<&str>) -> bool {
     matches!(
