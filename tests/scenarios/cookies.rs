@@ -192,6 +192,24 @@ async fn a_csrf_cookie_that_comes_with_the_refusal_is_used_at_once() {
     assert_eq!(back_end.lines(), ["POST /auth/refresh"; 2]);
 }
 
+/// A request without the session's cookie is answered by a 401, which is no verdict on the session.
+#[tokio::test(start_paused = true)]
+async fn a_csrf_refusal_that_deletes_the_cookie_is_not_repeated_without_it() {
+    for code in [403, 419] {
+        let back_end = BackEnd::new();
+        let session = back_end.builder().build().unwrap();
+        back_end.change_csrf();
+        let gone = &[("set-cookie", "refresh=; Path=/auth; Max-Age=0")];
+        back_end.trouble(Trouble::Answer(code, "", gone));
+        assert!(session.token().await.unwrap_err().is_misconfigured(), "{code}");
+        assert_eq!(back_end.refreshes(), 1);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let error = session.token().await.unwrap_err();
+        assert!(error.needs_login() && !error.is_session_ended(), "{code}: {error:?}");
+        assert_eq!(back_end.refreshes(), 1);
+    }
+}
+
 /// P5, Case 33.
 #[tokio::test(start_paused = true)]
 async fn a_401_with_a_cookie_ends_the_session_once() {

@@ -62,9 +62,14 @@ impl<'a, S> Call<'a, S> {
     ) -> Option<Self> {
         let newest = grant.successors.of(spent);
         let jar = Jar::read(newest.expose_secret(), &grant.refresh.url)?;
-        let csrf = grant.csrf.as_ref().map(|(csrf, _)| &*csrf.cookie);
-        let any = jar.has_beside(csrf, &grant.refresh.url, now());
-        any.then_some(Self { grant, spent, jar, departure, refreshes })
+        let call = Self { grant, spent, jar, departure, refreshes };
+        call.says_who(&grant.refresh).then_some(call)
+    }
+
+    /// Whether a request to this place has any cookie that could say which session this is.
+    fn says_who(&self, place: &Place) -> bool {
+        let csrf = self.grant.csrf.as_ref().map(|(csrf, _)| &*csrf.cookie);
+        self.jar.has_beside(csrf, &place.url, now())
     }
 
     fn receive<B>(&mut self, response: &Response<B>, url: &Url) {
@@ -111,7 +116,8 @@ where
         let field = |value: &Option<HeaderValue>| value.clone().map(|value| (csrf, value));
         let (answer, over) = self.ask(Method::POST, place, field(&shown)).await?;
         let refused = answer.status == StatusCode::FORBIDDEN || answer.status == PAGE_EXPIRED;
-        if over || !refused {
+        // One that deleted the session's cookie would be asked who this is, and its 401 is no verdict.
+        if over || !refused || !self.says_who(place) {
             return Ok((answer, over));
         }
         if let Some(source) = source {
