@@ -40,7 +40,9 @@
 //! the header wherever it goes, unless it strips it itself; that is outside what this crate can promise.
 //! `tower_http`'s follower drops request extensions and the caller's `Authorization` on a foreign hop.
 //! With feature `redirect` comes `RedirectPolicy`, which keeps [`NoAuth`](crate::NoAuth), and does not
-//! come home with a token after a foreign hop.
+//! come home with a token after a foreign hop. A follower *between* the layers is safe for tokens, but a
+//! replay begins its chain anew: a `POST` that a 303 made a `GET` of is done again where that `GET` is
+//! challenged.
 //!
 //! reqwest is a client with a follower inside. It strips the header on a foreign hop and puts it back on
 //! the next: give it the `redirect_policy` of feature `reqwest`, or none. Its final URL tells the adapter
