@@ -12,15 +12,21 @@ use std::{
 use futures::{FutureExt, StreamExt};
 use tokio::time::{Instant, advance, sleep};
 use tokio_test::{assert_pending, assert_ready, task};
-use tower_reauth::{RefreshError, Session, Status, StatusStream};
+use tower_reauth::{RefreshError, Session, Status, StatusStream, testing::ManualClock};
 
 use crate::{
     scripted::{Scripted, pair},
     support::{ORIGIN, paused, settle},
 };
 
+/// In paused time, of which the session's wall clock is a part.
 fn over(source: &Scripted) -> Session {
-    Session::builder(source.clone()).tokens(pair("seed", "first")).origin(ORIGIN).build().unwrap()
+    Session::builder(source.clone())
+        .tokens(pair("seed", "first"))
+        .origin(ORIGIN)
+        .clock(ManualClock::new().clock())
+        .build()
+        .unwrap()
 }
 
 /// What the stream tells without a wait.
