@@ -109,6 +109,17 @@ async fn an_expired_seed_is_refreshed_first() {
     assert_eq!(store.refresh().as_deref(), Some("refresh-1"));
 }
 
+/// A server may answer with the very token that the local clock took for expired.
+#[tokio::test(start_paused = true)]
+async fn an_expired_seed_that_the_refresh_brings_again_is_used() {
+    let source = Scripted::new();
+    source.answer(Ok(pair("seed", "second")));
+    let session = Session::builder(source.clone()).tokens(expired("seed", "r-seed"));
+    let session = session.origin(ORIGIN).build().unwrap();
+    assert_eq!(session.token().await.unwrap().expose_secret(), "seed");
+    assert_eq!(source.spent(), ["r-seed"]);
+}
+
 /// P12: a seed that cannot be saved is used from memory.
 #[tokio::test(start_paused = true)]
 async fn a_seed_that_cannot_be_stored_is_used_and_stored_later() {

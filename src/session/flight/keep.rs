@@ -43,8 +43,12 @@ impl Flight {
         let spent = previous.map(|previous| previous.tokens);
         let (tokens, life) = shared.life_of_minted(tokens, sent);
         let now = shared.clock.now();
-        let memory = shared.gate.ask(&now, |state| state.holding.kept());
-        let same = memory.as_ref().is_some_and(|held| held.tokens.access() == tokens.access());
+        let (memory, is_issued) = shared
+            .gate
+            .ask(&now, |state| (state.holding.kept(), state.life.generation().is_some()));
+        // A seed that was taken for expired was never in use: it is news if it comes again.
+        let same = is_issued
+            && memory.as_ref().is_some_and(|held| held.tokens.access() == tokens.access());
         let (outcome, in_use) = if life.is_dead(&now) {
             // An expired token never replaces one that may be good; its refresh token does.
             let in_use = memory.map(|held| tokens.clone().with_access_of(&held.tokens));
