@@ -66,12 +66,15 @@ fn judge(
         Entry::Live(record) => record.family_id(),
         Entry::Tombstone => None,
     };
-    // An unsaved login follows whatever was there, be it a tombstone, and what a refresh made of that.
+    // An unsaved login follows whatever was there, be it a tombstone, and what a refresh made of that. What
+    // goes back to the login itself was saved after all, and may be a neighbour's successor.
     let follows = kept.is_some_and(|kept| {
-        !kept.saved
-            && (kept.expected == Expected::Any
-                || kept.expected == Expected::Version(version)
-                || (family.is_some() && kept.overrides == family))
+        let overrides = match family {
+            Some(_) if kept.family == family => false,
+            Some(_) if kept.overrides == family => true,
+            _ => kept.expected == Expected::Any,
+        };
+        !kept.saved && (overrides || kept.expected == Expected::Version(version))
     });
     let record = match entry {
         Entry::Live(record) if shared.owns(&record) => record,

@@ -8,7 +8,7 @@ use tower_reauth::{Entry, Record, Session};
 use crate::{
     faulty_store::{FaultyStore, Op},
     scripted::{Scripted, pair},
-    support::ORIGIN,
+    support::{ORIGIN, settle},
 };
 
 fn process(source: &Scripted, store: &FaultyStore) -> Session {
@@ -62,6 +62,35 @@ async fn a_login_that_is_owed_overwrites_what_a_neighbour_refreshed_since() {
         sleep(Duration::from_secs(60)).await;
         let ours = if refreshes_itself { "refresh-1" } else { "of-login" };
         assert_eq!(store.refresh().as_deref(), Some(ours));
+    }
+}
+
+/// P12: a login may be in the store although its save was not answered in time, and a neighbour may have
+/// spent its refresh token since.
+#[tokio::test(start_paused = true)]
+async fn a_login_that_is_owed_does_not_overwrite_what_a_neighbour_made_of_it() {
+    for (is_looked_at, refreshes_itself) in
+        [(true, false), (true, true), (false, false), (false, true)]
+    {
+        let (source, store) = (Scripted::new(), FaultyStore::new());
+        let session = process(&source, &store);
+        store.answer_late(Op::Save, Duration::from_secs(6));
+        store.fail(Op::Load, usize::from(!is_looked_at));
+        session.login(pair("login", "of-login")).await.unwrap_err();
+        let login = session.token().await.unwrap();
+        store.answer_late(Op::Save, Duration::ZERO);
+        settle().await;
+
+        let other = Scripted::new();
+        other.answer(Ok(pair("theirs", "of-theirs")));
+        process(&other, &store).refresh_after(&login).await.unwrap();
+        assert_eq!(other.spent(), ["of-login"]);
+        if refreshes_itself {
+            assert_eq!(session.refresh_after(&login).await.unwrap().expose_secret(), "theirs");
+        }
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(store.refresh().as_deref(), Some("of-theirs"));
+        assert!(source.spent().is_empty());
     }
 }
 
