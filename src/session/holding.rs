@@ -106,6 +106,11 @@ impl Holding {
         self.seed.as_deref()
     }
 
+    /// Forget the seed.
+    pub(crate) fn uproot(&mut self) -> Option<TokenSet> {
+        self.seed.take().map(|seed| *seed)
+    }
+
     pub(crate) fn access(&self) -> Option<&AccessToken> {
         self.current.as_ref().map(|current| current.tokens.access())
     }

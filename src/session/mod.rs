@@ -191,10 +191,10 @@ impl Session {
         let shared = self.shared();
         let bury = shared.source.spends_refresh_token();
         let now = shared.clock.now();
-        let (held, first) = shared.gate.change(&now, |state| {
+        let (held, seed, first) = shared.gate.change(&now, |state| {
             let first = !state.life.over_because().is_some_and(RefreshError::is_logged_out);
             state.life.log_out(&now);
-            (state.holding.log_out(bury), first)
+            (state.holding.log_out(bury), state.holding.uproot(), first)
         });
         if first {
             shared.tell(Event::LoggedOut);
@@ -207,8 +207,9 @@ impl Session {
                 owed::disregard(&owner).await;
                 Ok(None)
             };
-            // What this process never loaded, or another one refreshed, is revoked too.
-            let found = buried.as_ref().ok().cloned().flatten();
+            // What this process never loaded, or another one refreshed, is revoked too; where there was no
+            // record, what the session would have begun with.
+            let found = buried.as_ref().ok().cloned().flatten().or(seed);
             let found = found
                 .filter(|found| held.as_ref().is_none_or(|held| held.refresh() != found.refresh()));
             // A neighbour of a source that spends nothing may hold the same access token, and keeps it.

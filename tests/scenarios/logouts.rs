@@ -33,6 +33,19 @@ async fn a_logout_revokes_the_pair_that_this_process_never_read() {
     assert_eq!(source.revoked(), ["stored"]);
 }
 
+/// Section 4: nor is a pair good any longer that the session would have begun with.
+#[tokio::test(start_paused = true)]
+async fn a_logout_before_the_first_request_revokes_the_seed() {
+    for (store, revoked) in [(FaultyStore::new(), "seed"), (after_a_login().await, "stored")] {
+        let source = Scripted::new();
+        let builder = Session::builder(source.clone()).tokens(pair("seed", "r-seed"));
+        let session = builder.origin(ORIGIN).store(store.clone()).build().unwrap();
+        session.logout().await.unwrap();
+        assert!(store.is_buried());
+        assert_eq!(source.revoked(), [revoked]);
+    }
+}
+
 /// P6: the record that could not be buried is not taken for another process's login.
 #[tokio::test(start_paused = true)]
 async fn a_logout_of_a_pair_never_read_is_not_undone_by_a_look_up() {
