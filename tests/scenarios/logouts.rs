@@ -9,7 +9,7 @@ use tower_reauth::Session;
 use crate::{
     faulty_store::{FaultyStore, Op},
     scripted::{Scripted, pair},
-    support::{ORIGIN, paused},
+    support::{ORIGIN, paused, settle},
 };
 
 /// A session that begins with what the store has.
@@ -145,6 +145,27 @@ async fn a_login_that_waits_for_a_slow_logout_is_the_one_stored() {
         assert_eq!(store.calls(Op::Bury), 1);
         assert_eq!(session.token().await.unwrap().expose_secret(), "login");
     }
+}
+
+/// P6: what the later logout cannot find, neither held nor stored, is revoked all the same.
+#[tokio::test(start_paused = true)]
+async fn a_login_that_lost_to_a_logout_before_it_was_stored_is_revoked() {
+    let (source, store) = (Scripted::new(), after_a_login().await);
+    let session = process(&source, &store);
+    store.delay(Op::Bury, Duration::from_secs(3));
+    let logout = async || session.logout().await.unwrap();
+    let login = async || {
+        settle().await;
+        session.login(pair("login", "of-login")).await.unwrap();
+    };
+    let again = async || {
+        sleep(Duration::from_secs(1)).await;
+        logout().await;
+    };
+    futures::join!(logout(), login(), again());
+    settle().await;
+    assert!(store.is_buried());
+    assert_eq!(source.revoked(), ["stored", "login"]);
 }
 
 /// P6: what was logged out of is not sent afterwards.

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::{Flight, Landing};
 use crate::{
-    Entry, Expected, StoreError, Stored, Swap, TokenSet,
+    Entry, Expected, RefreshError, StoreError, Stored, Swap, TokenSet,
     lifecycle::{Outcome, Ticket},
     session::{
-        calls::{bounded, store},
+        calls::{bounded, revoke, store},
         events::Event,
         holding::Kept,
         shared::Shared,
@@ -47,11 +47,16 @@ impl Flight {
             shared.tell(Event::PersistFailed(error.clone()));
         }
         self.minted = None;
-        let tokens = kept.tokens.clone();
+        let (tokens, is_stored) = (kept.tokens.clone(), kept.saved);
         let _ = self.land(Landing::Hold(kept, outcome));
+        let Some(runtime) = shared.runtime() else { return saved };
+        if !is_stored && is_logged_out(&shared) {
+            runtime.spawn(async move { revoke(&shared, tokens).await });
+            return saved;
+        }
         // Given up after that: a logout whose turn is next must find the login it follows, not the debt
         // that the login replaced.
-        if let (Err(_), Some(turn), Some(runtime)) = (&saved, turn, shared.runtime()) {
+        if let (Err(_), Some(turn)) = (&saved, turn) {
             runtime.spawn(async move {
                 pin(&shared, &tokens).await;
                 drop(turn);
@@ -59,6 +64,15 @@ impl Flight {
         }
         saved
     }
+}
+
+/// Whether a logout had the last word. It knows nothing of tokens that were neither held nor stored.
+fn is_logged_out(shared: &Shared) -> bool {
+    let logged_out = shared.gate.ask(&shared.clock.now(), |state| {
+        let over = state.life.over_because();
+        over.is_some_and(RefreshError::is_logged_out) && state.life.flight().is_none()
+    });
+    logged_out && shared.source.spends_refresh_token()
 }
 
 async fn save(shared: &Shared, kept: &mut Kept) -> Result<(), StoreError> {
