@@ -60,6 +60,12 @@ impl Deadline {
         Self::after(*now, FAR).unwrap_or(Self { mono: now.mono, wall: now.wall })
     }
 
+    /// How long it is until then, by the clock that says so first.
+    pub(crate) fn left(&self, now: &Now) -> Duration {
+        let wall = self.wall.duration_since(now.wall).unwrap_or_default();
+        self.mono.saturating_duration_since(now.mono).min(wall)
+    }
+
     #[inline]
     pub(crate) fn passed(&self, now: &Now) -> bool {
         now.mono >= self.mono || now.wall >= self.wall

@@ -289,7 +289,7 @@ impl Lifecycle {
             Outcome::Same(life) => {
                 self.brake.count(&self.policy, now);
                 if let Some(token) = &mut self.token {
-                    token.life = token.life.longer(life);
+                    token.life = token.life.longer(life, now);
                 }
                 self.cool(&ticket, RefreshError::new(Kind::SameToken), now)
             }

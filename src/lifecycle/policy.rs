@@ -86,10 +86,10 @@ impl Life {
         self.early_at.is_some_and(|at| at.passed(now))
     }
 
-    /// Whichever ends later: for one token that two answers told about.
-    pub(crate) fn longer(self, other: Self) -> Self {
+    /// Whichever ends later, as it looks now: for one token that two answers told about.
+    pub(crate) fn longer(self, other: Self, now: &Now) -> Self {
         match (self.dead_at, other.dead_at) {
-            (Some(mine), Some(theirs)) if mine.wall >= theirs.wall => self,
+            (Some(mine), Some(theirs)) if mine.left(now) >= theirs.left(now) => self,
             (None, Some(_)) => self,
             _ => other,
         }

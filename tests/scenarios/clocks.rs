@@ -9,7 +9,10 @@ use tower_reauth::{
     testing::{Fault, ManualClock},
 };
 
-use crate::support::{ORIGIN, World, get, send, unsent};
+use crate::{
+    scripted::{Scripted, pair},
+    support::{ORIGIN, World, get, send, unsent},
+};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -73,6 +76,22 @@ async fn a_wall_clock_that_jumps_back_a_day_makes_no_token_immortal() {
         sleep(HOUR + Duration::from_secs(1)).await;
     }
     assert_eq!(world.api.unauthorized(), 0);
+}
+
+/// P10: what the answer says of the token that is held counts from then, by both clocks.
+#[tokio::test(start_paused = true)]
+async fn after_a_wall_clock_jumped_back_a_day_the_same_token_lives_as_long_as_it_is_given() {
+    let (source, clock) = (Scripted::new(), ManualClock::new());
+    source.answer(Ok(pair("same", "second")));
+    let session = Session::builder(source.clone()).tokens(pair("same", "first"));
+    let session = session.origin(ORIGIN).clock(clock.clock()).build().unwrap();
+    session.token().await.unwrap();
+    clock.step_back(DAY);
+    sleep(HOUR).await;
+    assert_eq!(session.token().await.unwrap().expose_secret(), "same");
+    sleep(HOUR / 2).await;
+    assert_eq!(session.token().await.unwrap().expose_secret(), "same");
+    assert_eq!(source.calls(), 1);
 }
 
 /// Case 27.

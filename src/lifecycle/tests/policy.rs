@@ -87,7 +87,7 @@ fn the_longer_life_of_one_token_counts() {
         (Life::UNKNOWN, short, Life::UNKNOWN),
         (Life::UNKNOWN, Life::UNKNOWN, Life::UNKNOWN),
     ] {
-        assert_eq!(one.longer(other), longer);
+        assert_eq!(one.longer(other, &now), longer);
     }
 }
 

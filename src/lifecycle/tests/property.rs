@@ -468,7 +468,7 @@ impl World {
             Outcome::Same(life) => {
                 self.fruitless.push(self.now.mono);
                 if let Some(held) = self.lives.last_mut() {
-                    *held = held.longer(*life);
+                    *held = held.longer(*life, &self.now);
                 }
                 self.loaded = true;
             }
