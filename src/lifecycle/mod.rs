@@ -359,6 +359,15 @@ impl Lifecycle {
         }
     }
 
+    /// What is remembered of failures.
+    pub(crate) fn errors(&self) -> [Option<RefreshError>; 2] {
+        let standing = match &self.standing {
+            Standing::Ready => None,
+            Standing::Cooling { error, .. } | Standing::Over(error) => Some(error.clone()),
+        };
+        [standing, self.failed.as_ref().map(|(_, error)| error.clone())]
+    }
+
     pub(crate) fn is_unread(&self) -> bool {
         !self.loaded
     }

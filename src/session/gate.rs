@@ -136,6 +136,8 @@ impl Gate {
     /// As [`ask`](Self::ask), and let everyone look again: waiters, and the holder of a ticket.
     pub(crate) fn change<T>(&self, now: &Now, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.lock();
+        // Let go after the lock: one that is replaced may be the program's own.
+        let errors = state.life.errors();
         let answer = change(&mut state);
         self.publish(&mut state, now);
         let waiting = state.waiting.take();
@@ -145,6 +147,7 @@ impl Gate {
         waiting.wake();
         holder.into_iter().for_each(Waker::wake);
         onlookers.wake();
+        drop(errors);
         answer
     }
 

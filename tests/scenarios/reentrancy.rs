@@ -1,6 +1,7 @@
 //! User code that calls back into the session: its own source, a listener, a waker.
 
 use std::{
+    fmt,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
@@ -10,7 +11,7 @@ use std::{
 };
 
 use futures::{StreamExt, future::BoxFuture};
-use tokio::time::advance;
+use tokio::time::{advance, sleep};
 use tokio_test::assert_pending;
 use tower_reauth::{
     Event, Held, RefreshError, Session, TokenSet, TokenSource,
@@ -19,7 +20,8 @@ use tower_reauth::{
 
 use crate::{
     faulty_store::{FaultyStore, Op},
-    support::{Client, World, get, send, send_all, unanswered, unsent},
+    scripted::{Scripted, expired},
+    support::{Client, ORIGIN, World, get, send, send_all, unanswered, unsent},
 };
 
 /// A source that calls back first.
@@ -313,4 +315,42 @@ async fn a_waker_that_owns_the_last_handle_is_dropped_with_no_lock_held() {
     assert_pending!(events.poll_next_unpin(&mut cx));
 
     assert!(matches!(events.next().await, Some(Event::DroppedInFlight)));
+}
+
+/// A failure that asks the session when it is dropped.
+#[derive(Debug)]
+struct Asking(Session);
+
+impl fmt::Display for Asking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("it failed")
+    }
+}
+
+impl std::error::Error for Asking {}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        let _ = self.0.status();
+    }
+}
+
+/// P14: what a source failed with may hold what the program likes.
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_asks_the_session_is_dropped_with_no_lock_held() {
+    let source = Scripted::new();
+    let session = Session::builder(source.clone()).tokens(expired("old", "first"));
+    let session = session.origin(ORIGIN).build().unwrap();
+    for ends_it in [false, true] {
+        source.answer(Err(RefreshError::misconfigured().with_source(Asking(session.clone()))));
+        session.token().await.unwrap_err();
+        sleep(Duration::from_secs(61)).await;
+        if ends_it {
+            session.logout().await.unwrap();
+        } else {
+            let token = session.token().await.unwrap();
+            session.login(expired("again", "second")).await.unwrap();
+            assert_eq!(token.expose_secret(), "access-1");
+        }
+    }
 }
