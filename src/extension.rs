@@ -33,9 +33,9 @@ pub enum NotReplayed {
     Redirected,
 }
 
-/// On a response: no token of this session was attached to its request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Unattached(pub(crate) SessionId);
+/// On a response: no token of these sessions was attached to its request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unattached(pub(crate) Vec<SessionId>);
 
 /// On a response: a client beneath followed a redirect to another origin than that of its request, and
 /// left the token behind. No session takes such an answer for evidence.

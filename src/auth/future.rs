@@ -61,7 +61,11 @@ where
                 let mut response = ready!(future.poll(cx)).map_err(Into::into)?;
                 // Above, this answer must not be taken for evidence against this session's token.
                 if let Some(session) = *session {
-                    response.extensions_mut().insert(Unattached(session));
+                    let extensions = response.extensions_mut();
+                    match extensions.get_mut::<Unattached>() {
+                        Some(Unattached(sessions)) => sessions.push(session),
+                        None => drop(extensions.insert(Unattached(vec![session]))),
+                    }
                 }
                 Poll::Ready(Ok(response))
             }

@@ -92,7 +92,7 @@ where
     pub(super) fn is_answered(&self, response: &Response<R>) -> bool {
         // Our token was not attached on the hop that answered: this is no evidence.
         let unattached = response.extensions().get::<Unattached>();
-        let ours = unattached.is_some_and(|unattached| unattached.0 == self.session.id());
+        let ours = unattached.is_some_and(|unattached| unattached.0.contains(&self.session.id()));
         if ours || is_elsewhere(response) || self.is_foreign(response) {
             return true;
         }

@@ -196,6 +196,30 @@ async fn a_uri_rewritten_between_the_layers_is_judged_by_what_it_became() {
     assert_eq!(send(&client, get("/orders")).await.unwrap().status(), 200);
 }
 
+/// Each session learns that its own token was not attached, whichever layer says so last.
+#[tokio::test(start_paused = true)]
+async fn a_uri_rewritten_beneath_two_sessions_is_evidence_against_neither() {
+    let (world, other) = (World::new(), World::new());
+    let (session, another) = (world.session(), other.builder().origin(ABROAD[2]).build().unwrap());
+    let inner = ServiceBuilder::new()
+        .layer(RefreshLayer::new(another.clone()))
+        .map_request(|mut request: Request<_>| {
+            *request.uri_mut() = ABROAD[0].parse().unwrap();
+            request
+        })
+        .layer(AuthLayer::new(session.clone()))
+        .layer(AuthLayer::new(another))
+        .service(world.api.clone());
+    let client = BoxCloneSyncService::new(RefreshLayer::new(session).layer(inner));
+
+    for request in [get("/orders"), at(ABROAD[2])] {
+        assert_eq!(send(&client, request).await.unwrap().status(), 401);
+    }
+    assert_eq!(world.authorization.token_requests(), 0);
+    assert_eq!(other.authorization.token_requests(), 0);
+    assert_eq!(world.api.requests(), 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn two_stacks_one_in_the_other_attach_one_token() {
     let world = World::new();
