@@ -311,6 +311,27 @@ async fn a_login_during_a_slow_first_load_wins() {
     }
 }
 
+/// P6: what was read after the login is its record, and no refresh of what was held before marks that.
+#[tokio::test(start_paused = true)]
+async fn a_login_while_a_refresh_reads_the_store_stays_as_it_is() {
+    let (source, store) = (Scripted::new(), FaultyStore::new());
+    let session = session(&source, &store);
+    session.login(pair("before", "first")).await.unwrap();
+    let before = session.token().await.unwrap();
+    store.delay(Op::Load, Duration::from_secs(3));
+    let waiter = tokio::spawn({
+        let session = session.clone();
+        async move { session.refresh_after(&before).await }
+    });
+    settle().await;
+    session.login(pair("login", "of-login")).await.unwrap();
+    assert_eq!(waiter.await.unwrap().unwrap().expose_secret(), "login");
+
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(store.refresh().as_deref(), Some("of-login"));
+    assert_eq!((store.calls(Op::Mark), source.calls()), (0, 0));
+}
+
 /// Case 46.
 #[tokio::test(start_paused = true)]
 async fn after_a_definite_failure_and_a_restart_the_session_works() {

@@ -100,6 +100,10 @@ impl Flight {
             Ok(read) => read,
             Err(landing) => return Some(landing),
         };
+        // A login meanwhile may have stored what was read: its record is not that of the tokens of before.
+        if !self.owns() {
+            return Some(Landing::Lost);
+        }
         if !spends {
             return Some(self.mint(kept, expected, lease).await);
         }
