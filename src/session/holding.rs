@@ -39,7 +39,27 @@ pub(crate) enum Discarded {
     /// By a verdict on their refresh token: another one in the store is news.
     Ended(TokenSet),
     /// By a logout: whatever goes back to the same login is over with them.
-    LoggedOut(TokenSet, Option<u64>),
+    LoggedOut(TokenSet, Logins),
+}
+
+/// Which logins a logout was about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Logins {
+    family: Option<u64>,
+    /// The one that an unsaved login found in the store, and was to replace.
+    overrides: Option<u64>,
+    /// What it was to replace is not known.
+    is_open: bool,
+}
+
+impl Logins {
+    fn of(family: Option<u64>) -> Self {
+        Self { family, overrides: None, is_open: false }
+    }
+
+    fn have(&self, family: Option<u64>) -> bool {
+        family.is_some() && (family == self.family || family == self.overrides)
+    }
 }
 
 /// What the store could not be told yet.
@@ -83,13 +103,10 @@ pub(crate) struct Kept {
 impl Discarded {
     /// Whether tokens in a store are over with these.
     pub(crate) fn covers(&self, tokens: &TokenSet, family: Option<u64>) -> bool {
-        let (discarded, login) = match self {
-            Self::Ended(tokens) => (tokens, None),
-            Self::LoggedOut(tokens, family) => (tokens, *family),
+        let discarded = match self {
+            Self::LoggedOut(_, logins) if logins.have(family) => return true,
+            Self::Ended(tokens) | Self::LoggedOut(tokens, _) => tokens,
         };
-        if login.is_some() && family == login {
-            return true;
-        }
         match discarded.refresh() {
             Some(refresh) => tokens.refresh() == Some(refresh),
             None => tokens.access() == discarded.access(),
@@ -163,17 +180,21 @@ impl Holding {
 
     /// As [`discard`](Self::discard), by a logout. Returns what was held.
     pub(crate) fn log_out(&mut self, bury: bool) -> Option<TokenSet> {
+        let unsaved = self.owed == Some(Owed::Save);
         self.owe(bury.then_some(Owed::LogOut(Burial::Ours)));
-        let current = self.current.take()?;
-        self.discarded =
-            Some(Box::new(Discarded::LoggedOut(current.tokens.clone(), current.family)));
-        Some(current.tokens)
+        let Current { tokens, expected, past, family } = self.current.take()?;
+        let overrides = past.filter(|_| unsaved).and_then(|past| past.overrides);
+        let is_open = unsaved && expected == Expected::Any;
+        let logins = Logins { family, overrides, is_open };
+        self.discarded = Some(Box::new(Discarded::LoggedOut(tokens.clone(), logins)));
+        Some(tokens)
     }
 
     /// What a logout found in the store, where nothing was held.
     pub(crate) fn discard_found(&mut self, tokens: &TokenSet, family: Option<u64>) {
         if self.current.is_none() && self.discarded.is_none() {
-            self.discarded = Some(Box::new(Discarded::LoggedOut(tokens.clone(), family)));
+            let logins = Logins::of(family);
+            self.discarded = Some(Box::new(Discarded::LoggedOut(tokens.clone(), logins)));
         }
     }
 
@@ -185,14 +206,21 @@ impl Holding {
             (Burial::Discarded, None) => false,
         };
         if meant && self.current.is_none() {
-            self.discarded = Some(Box::new(Discarded::LoggedOut(tokens.clone(), family)));
+            let logins = Logins::of(family);
+            self.discarded = Some(Box::new(Discarded::LoggedOut(tokens.clone(), logins)));
         }
         meant
     }
 
     /// The burial of a logout failed: from now on it is only about what there was then, if that is known.
     pub(crate) fn narrow_burial(&mut self) {
-        if self.owed == Some(Owed::LogOut(Burial::Ours)) && self.discarded.is_some() {
+        let is_open = |discarded: &Discarded| match discarded {
+            Discarded::Ended(_) => false,
+            Discarded::LoggedOut(_, logins) => logins.is_open,
+        };
+        if self.owed == Some(Owed::LogOut(Burial::Ours))
+            && self.discarded.as_deref().is_some_and(|discarded| !is_open(discarded))
+        {
             self.owed = Some(Owed::LogOut(Burial::Discarded));
         }
     }

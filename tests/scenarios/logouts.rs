@@ -84,6 +84,26 @@ async fn a_logout_that_is_owed_buries_what_a_neighbour_refreshed_since() {
     assert!(neighbour.reload().await.unwrap_err().is_logged_out());
 }
 
+/// P6: a login that could not be stored left the record of the one before where it was.
+#[tokio::test(start_paused = true)]
+async fn a_logout_that_is_owed_buries_what_an_unsaved_login_was_to_replace() {
+    for is_looked_at in [true, false] {
+        let (source, store) = (Scripted::new(), after_a_login().await);
+        let session = process(&source, &store);
+        session.token().await.unwrap();
+        store.fail(Op::Save, 1);
+        store.fail(Op::Load, usize::from(!is_looked_at));
+        session.login(pair("login", "of-login")).await.unwrap_err();
+        settle().await;
+        store.fail(Op::Load, 1);
+        session.logout().await.unwrap_err();
+
+        sleep(Duration::from_secs(600)).await;
+        assert!(session.token().await.unwrap_err().is_logged_out());
+        assert!(store.is_buried());
+    }
+}
+
 /// P6: the last word counts, and a logout says nothing of a login that came after it.
 #[tokio::test(start_paused = true)]
 async fn a_logout_that_is_owed_leaves_a_later_login_elsewhere_alone() {
