@@ -171,8 +171,14 @@ impl Disk {
     /// An answer of the token endpoint is safe as soon as it is written down, before it is flushed and has
     /// its name. To be called by one at a time, which is the only writer alive.
     pub(super) fn recover(&self) -> Result<(), StoreError> {
+        self.recover_by(read)
+    }
+
+    fn recover_by(&self, read: impl Fn(&Path) -> io::Result<Present>) -> Result<(), StoreError> {
+        let read = |path: &Path| read(path).map_err(failed("read", path));
         for Leftover { path, follows } in leftover::all(&self.path) {
-            if self.is_next(&path, follows) {
+            // What cannot be read now may be the only good refresh token: it waits until it can be.
+            if is_next(&read(&self.path)?, &read(&path)?, follows) {
                 let in_place = flush(&path).and_then(|()| fs::rename(&path, &self.path));
                 in_place.map_err(failed("replace", &self.path))?;
                 let _ = self.path.parent().map(sync_folder);
@@ -184,19 +190,19 @@ impl Disk {
         Ok(())
     }
 
-    /// Whether a record on its way is whole, and follows what is there.
-    fn is_next(&self, new: &Path, follows: Option<Version>) -> bool {
-        let present = match read(&self.path) {
-            Ok(Present::Document(document)) => Some(document.stored.version),
-            Ok(Present::Nothing) => None,
-            Ok(Present::Unreadable(_)) | Err(_) => return false,
-        };
-        present == follows && matches!(read(new), Ok(Present::Document(_)))
-    }
-
     fn beside(&self, suffix: String) -> PathBuf {
         beside(&self.path, &OsString::from(suffix))
     }
+}
+
+/// Whether a record on its way is whole, and follows what is there.
+fn is_next(present: &Present, new: &Present, follows: Option<Version>) -> bool {
+    let present = match present {
+        Present::Document(document) => Some(document.stored.version),
+        Present::Nothing => None,
+        Present::Unreadable(_) => return false,
+    };
+    present == follows && matches!(new, Present::Document(_))
 }
 
 /// The path with this at the end of its name.
@@ -329,6 +335,28 @@ mod tests {
         let found = disk.look_until_settled(|| pauses.set(pauses.get() + 1));
         assert!(matches!(found, Ok(Present::Unreadable(Unreadable::Foreign))));
         assert_eq!(pauses.get() + 1, LOOKS);
+    }
+
+    /// P12: it may be the answer that a killed process had written down.
+    #[test]
+    fn what_cannot_be_read_just_now_is_not_taken_for_worthless() {
+        let (_folder, disk) = place();
+        let (old, new) = (stored("old"), stored("new"));
+        assert!(matches!(disk.swap(Expected::Any, old.clone(), || false), Ok(Swap::Done(_))));
+        let left = leftover::name(disk.path(), Some(old.version));
+        fs::write(&left, Document::new(new.clone()).text()).unwrap();
+
+        for unreadable in [disk.path(), &*left] {
+            let recovered = disk.recover_by(|path| match path == unreadable {
+                true => Err(ErrorKind::PermissionDenied.into()),
+                false => read(path),
+            });
+            assert!(recovered.unwrap_err().is_unavailable());
+            assert_eq!(disk.load().unwrap(), Some(old.clone()));
+        }
+
+        disk.recover().unwrap();
+        assert_eq!(disk.load().unwrap(), Some(new));
     }
 
     #[test]
