@@ -145,6 +145,7 @@ mod token;
 #[cfg(feature = "tonic")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tonic")))]
 pub mod tonic;
+mod unique;
 mod wiped;
 
 #[cfg(feature = "reqwest")]

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::SigningKey;
-use crate::{Audience, RefreshError, wiped};
+use crate::{Audience, RefreshError, unique, wiped};
 
 /// A JWT that is signed anew for each attempt (RFC 7523 §3): what a [`JwtBearer`](crate::JwtBearer)
 /// shows, or by which a client [says who it is](crate::ClientAuthentication::assertion).
@@ -161,7 +161,7 @@ impl SignedAssertion {
         claim("iat", now.into());
         claim("exp", now.saturating_add(self.lifetime.as_secs()).into());
         // Its one duty is to be another one each time (RFC 7523 §3).
-        claim("jti", format!("{:032x}", fastrand::u128(..)).into());
+        claim("jti", unique::word().into());
 
         let mut header = Map::new();
         header.insert("typ".into(), self.type_.into());

@@ -13,6 +13,7 @@ use crate::{
         look::{Found, look_for},
     },
     store::Lease,
+    unique,
 };
 
 impl Flight {
@@ -31,7 +32,7 @@ impl Flight {
         let revocable = rotated.then(|| answer.clone());
         let family = match &previous {
             Some(previous) => previous.family,
-            None => Some(fastrand::u64(..)),
+            None => Some(unique::number()),
         };
         let tokens = match &previous {
             Some(previous) => answer.succeeding(&previous.tokens),

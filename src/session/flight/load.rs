@@ -12,6 +12,7 @@ use crate::{
         look::{Found, look},
         owed,
     },
+    unique,
 };
 
 impl Flight {
@@ -52,7 +53,7 @@ impl Flight {
     async fn plant(&mut self, seed: TokenSet) -> Landing {
         let shared = self.shared.clone();
         let (tokens, life) = shared.life_of_kept(seed, shared.clock.now());
-        let family = Some(fastrand::u64(..));
+        let family = Some(unique::number());
         let mut kept = Kept {
             tokens,
             expected: Expected::Absent,

@@ -12,6 +12,7 @@ use crate::{
         holding::Kept,
         shared::Shared,
     },
+    unique,
 };
 
 impl Flight {
@@ -24,7 +25,7 @@ impl Flight {
             saved: false,
             replaced: Vec::new(),
             overrides: None,
-            family: Some(fastrand::u64(..)),
+            family: Some(unique::number()),
         };
         let mut flight = Self::new(shared, ticket);
         flight.minted = Some((kept, Outcome::Fresh(life)));

@@ -8,7 +8,7 @@ use url::Url;
 use super::jar::Jar;
 use crate::{
     AccessToken, Clock, InvalidEndpoint, InvalidToken, RefreshToken, TokenSet,
-    source::token_endpoint::address::Address,
+    source::token_endpoint::address::Address, unique,
 };
 
 /// The cookies of a login, for a session over a [`CookieGrant`](crate::CookieGrant).
@@ -76,7 +76,7 @@ impl Cookies {
     /// As for [`refresh_token`](Self::refresh_token).
     pub fn tokens(&self) -> Result<TokenSet, InvalidCookies> {
         // No two logins have the same, and none is ever sent: it expired in 1970.
-        let none = AccessToken::new(format!("none.{:016x}", fastrand::u64(..)));
+        let none = AccessToken::new(format!("none.{:016x}", unique::number()));
         let none = none.map_err(|flaw| InvalidCookies(Flaw::Token(flaw)))?;
         let tokens = TokenSet::new(none).expires_at(SystemTime::UNIX_EPOCH);
         Ok(tokens.refresh_token(self.refresh_token()?))

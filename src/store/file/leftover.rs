@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::disk::beside;
-use crate::Version;
+use crate::{Version, unique};
 
 pub(super) struct Leftover {
     pub(super) path: PathBuf,
@@ -17,7 +17,7 @@ pub(super) struct Leftover {
 /// A name beside `path` for a record that follows this version: nobody else has it.
 pub(super) fn name(path: &Path, follows: Option<Version>) -> PathBuf {
     let follows = follows.map_or(0, Version::number);
-    beside(path, format!(".new-{follows:016x}-{:016x}", fastrand::u64(..)).as_ref())
+    beside(path, format!(".new-{follows:016x}-{:016x}", unique::number()).as_ref())
 }
 
 /// All there are, half written or whole.

@@ -21,6 +21,7 @@ use std::{
 pub(super) use self::blocking::has_runtime;
 use self::{disk::Disk, failure::failed, locks::Locks};
 use super::{Entry, Expected, Lease, Record, StoreError, Stored, Swap, TokenStore, Version};
+use crate::unique;
 
 /// Keeps the record in a file, and shares it between all processes that open the same one.
 ///
@@ -141,7 +142,7 @@ impl FileStore {
         let dropped = Dropped::default();
         let is_late = dropped.makes_late(expected);
         let work = move || {
-            let stored = Stored { entry, version: Version::new(fastrand::u64(..)) };
+            let stored = Stored { entry, version: Version::new(unique::number()) };
             disk.swap(expected, stored, is_late)
         };
         self.locks.section(work).await

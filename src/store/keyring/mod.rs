@@ -24,6 +24,7 @@ use super::{
 use crate::{
     AccessToken, TokenSet,
     sync::{Mutex, lock},
+    unique,
 };
 
 /// Keeps the record in the operating system's secret storage, without its access token.
@@ -140,7 +141,7 @@ fn swap(
     if !expected.admits(present.as_ref().map(|present| present.stored.version)) {
         return Ok(Swap::Moved);
     }
-    let version = Version::new(fastrand::u64(..));
+    let version = Version::new(unique::number());
     let (entry, own) = match entry {
         Entry::Live(record) => {
             let own = access_alone(record.tokens().access().clone(), record.expiry());

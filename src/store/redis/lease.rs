@@ -22,6 +22,7 @@ use crate::{
     Clock, Lease, StoreError,
     clock::{Deadline, Now},
     sync::{Mutex, lock},
+    unique,
 };
 
 /// What is out through one handle of a store.
@@ -100,7 +101,7 @@ impl Lessee {
     }
 
     async fn run(self, mut tell: oneshot::Sender<Result<Lease, StoreError>>) {
-        let owner = format!("{:032x}", fastrand::u128(..));
+        let owner = unique::word();
         match self.acquire(&owner, &mut tell).await {
             Some(Ok((number, asked))) => {
                 let term = Term(Arc::new(Mutex::new(self.end(asked))));

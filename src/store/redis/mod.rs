@@ -21,6 +21,7 @@ use super::{
     Entry, Expected, Lease, Record, StoreError, Stored, Swap, TokenStore, Version,
     document::Document,
 };
+use crate::unique;
 
 /// Keeps the record on Redis, so that one refresh serves a whole fleet.
 ///
@@ -242,7 +243,7 @@ impl RedisStore {
             Entry::Live(_) => (self.settings.record, None),
             Entry::Tombstone => (self.settings.tombstone, None),
         };
-        let version = Version::new(fastrand::u64(..));
+        let version = Version::new(unique::number());
         let stored = Stored { entry, version };
         let answer = self.ask(&scripts::read(&self.names)).await?;
         let mut there = scripts::text(answer)?;

@@ -5,6 +5,7 @@ use chacha20poly1305::aead::Generate;
 use zeroize::Zeroizing;
 
 use super::SealingKey;
+use crate::unique;
 
 const HEADER: &str = "tower-reauth key v1";
 
@@ -13,7 +14,7 @@ impl SealingKey {
     pub(crate) fn random() -> Option<Self> {
         let secret = Zeroizing::new(<[u8; Self::LENGTH]>::try_generate().ok()?);
         // No secret: it only tells this key from the next.
-        let id = format!("{:016x}", fastrand::u64(..));
+        let id = format!("{:016x}", unique::number());
         Self::from_bytes(id, *secret).ok()
     }
 

@@ -35,6 +35,17 @@ async fn the_lease_of_a_killed_holder_passes_after_its_duration() {
     assert_eq!(redis.ask::<String>(&["GET", FENCE]).await, "2");
 }
 
+/// P1: as in each process of a program that seeds it when it starts.
+#[tokio::test]
+async fn who_draws_the_same_random_numbers_is_not_taken_for_the_holder() {
+    let redis = Redis::start().await;
+    fastrand::seed(7);
+    let lease = redis.store("alice").lease().await.unwrap();
+    fastrand::seed(7);
+    is_withheld(&redis.store("alice").poll_interval(SHORT / 10), SHORT).await;
+    drop(lease);
+}
+
 #[tokio::test]
 async fn a_slow_holder_keeps_its_lease() {
     let redis = Redis::start().await;

@@ -11,6 +11,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
+use futures::FutureExt;
 use tempfile::TempDir;
 use tower_reauth::{
     Entry, Expected, FileStore, Record, StoreError, Swap, TokenStore, Version,
@@ -136,6 +137,21 @@ async fn a_relative_path_is_taken_from_where_the_program_was() {
     for nowhere in ["", "/"] {
         assert!(FileStore::open(nowhere).unwrap_err().is_unavailable());
     }
+}
+
+/// As in each process of a program that seeds it when it starts.
+#[test]
+fn a_version_is_a_new_one_though_the_same_random_numbers_are_drawn() {
+    let (_folder, path) = place();
+    let store = open(&path);
+    let save = |expected, name| {
+        fastrand::seed(7);
+        // On this thread.
+        save(&store, expected, name).now_or_never().unwrap().unwrap()
+    };
+    let first = done(Ok(save(Expected::Absent, "one")));
+    done(Ok(save(Expected::Any, "two")));
+    assert_eq!(save(Expected::Version(first), "late"), Swap::Moved);
 }
 
 #[tokio::test]
