@@ -29,17 +29,15 @@ impl AccessToken {
     ///
     /// # Errors
     ///
-    /// [`InvalidToken`] if nothing is left, or a byte does not belong in a bearer token: RFC 6750 §2.1
-    /// allows letters, digits and `-._~+/`, then any number of `=`.
+    /// [`InvalidToken`] if nothing is left, or a byte is a space or not visible ASCII (RFC 6749 appendix
+    /// A.12). RFC 6750 §2.1 allows fewer in a bearer token, and large servers issue others: `!`, `|`.
     pub fn new(token: impl AsRef<str>) -> Result<Self, InvalidToken> {
         let token = token.as_ref().trim();
-        let value = token.trim_end_matches('=');
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
-        if value.is_empty() {
+        if token.trim_end_matches('=').is_empty() {
             return Err(InvalidToken(Flaw::Empty));
         }
-        if !value.bytes().all(fits) {
-            return Err(InvalidToken(Flaw::NotB64Token));
+        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(InvalidToken(Flaw::NotGraphic));
         }
         Ok(Self(Secret::new(token)))
     }
@@ -239,7 +237,7 @@ pub struct InvalidToken(pub(crate) Flaw);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flaw {
     Empty,
-    NotB64Token,
+    NotGraphic,
     NotVisible,
     #[cfg(feature = "oauth2")]
     NotBearer,
@@ -249,12 +247,14 @@ impl fmt::Display for InvalidToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
             Flaw::Empty => "the token is empty",
-            Flaw::NotB64Token => {
-                "the access token has a character that a bearer token cannot have (RFC 6750 section 2.1)"
+            Flaw::NotGraphic => {
+                "the access token has a space or a character that is not visible ASCII"
             }
             Flaw::NotVisible => "the refresh token has a character that is not visible ASCII",
             #[cfg(feature = "oauth2")]
-            Flaw::NotBearer => "the access token is of another type than bearer (RFC 6749 section 7.1)",
+            Flaw::NotBearer => {
+                "the access token is of another type than bearer (RFC 6749 section 7.1)"
+            }
         })
     }
 }

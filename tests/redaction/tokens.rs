@@ -15,8 +15,6 @@ fn an_access_token_with_a_newline_inside_or_a_byte_beyond_ascii_is_refused() {
         "canary\ttoken",
         "canäry",
         "canary\u{7f}",
-        "canary=token",
-        "canary\"",
         "Bearer canary",
         "\u{a0}canary\u{feff}",
         "",
@@ -25,6 +23,14 @@ fn an_access_token_with_a_newline_inside_or_a_byte_beyond_ascii_is_refused() {
     ] {
         let error = AccessToken::new(text).unwrap_err();
         assert_clean(text, &(chain(&error) + &debug(error)));
+    }
+}
+
+/// As Salesforce, Amazon and Laravel issue them, and as signed texts of Rails look.
+#[test]
+fn an_access_token_may_have_whatever_a_header_can_carry() {
+    for text in ["00Dx0!AQ.canary", "Atza|canary", "1|canary", "canary==--0a1b", "canary\",:"] {
+        assert_eq!(AccessToken::new(text).unwrap().expose_secret(), text);
     }
 }
 
