@@ -34,6 +34,7 @@ impl Answer {
         // The page that comes with a redirection says nothing to a client that does not follow it.
         if !status.is_redirection() {
             answer.collect(body).await;
+            mend(&mut answer.content);
         }
         answer
     }
@@ -74,6 +75,20 @@ impl Answer {
     }
 }
 
+/// JSON is UTF-8 (RFC 8259 §8.1). A server that writes a description or a name in something else has said
+/// all the same what it grants or refuses, so what is no UTF-8 becomes a character that no token has.
+fn mend(content: &mut [u8]) {
+    const DELETE: u8 = 0x7f;
+    let mut rest = content;
+    while let Err(flaw) = str::from_utf8(rest) {
+        let from_there = &mut std::mem::take(&mut rest)[flaw.valid_up_to()..];
+        let length = flaw.error_len().unwrap_or(from_there.len());
+        let (wrong, after) = from_there.split_at_mut(length);
+        wrong.fill(DELETE);
+        rest = after;
+    }
+}
+
 /// A vector that grows by itself leaves a copy of the secret behind; this one zeroizes what it outgrew.
 fn append(content: &mut Zeroizing<Vec<u8>>, chunk: &[u8]) {
     let needed = content.len() + chunk.len();
@@ -95,6 +110,7 @@ mod tests {
     use http_body_util::StreamBody;
 
     use super::*;
+    use crate::source::token_endpoint::response::Members;
 
     type Frames = Vec<Result<Frame<Bytes>, io::Error>>;
 
@@ -137,6 +153,25 @@ mod tests {
     #[tokio::test]
     async fn the_body_of_a_redirection_is_not_read() {
         assert!(read(307, vec![data(1)]).await.content.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_text_that_is_no_utf_8_does_not_lose_what_stands_beside_it() {
+        for (content, code) in [
+            (
+                &b"{\"error\":\"invalid_grant\",\"error_description\":\"expir\xe9\"}"[..],
+                Some("invalid_grant"),
+            ),
+            (b"{\"\xc3\":\"\xff\xfe\",\"error\":\"invalid_grant\"}", Some("invalid_grant")),
+            (b"{\"error\":\"invalid_grant\xe9\"}", Some("invalid_grant\u{7f}")),
+            ("{\"error\":\"\u{e9}\"}".as_bytes(), Some("\u{e9}")),
+            (b"{\"error\":\"invalid_grant\"}\xc3", None),
+        ] {
+            let answer = read(400, vec![Ok(Frame::data(content.into()))]).await;
+            let members = Members::parse(&answer.content);
+            let found = members.and_then(|members| members.text("error"));
+            assert_eq!(found.as_ref().map(|found| found.as_str()), code, "{content:?}");
+        }
     }
 
     #[test]
