@@ -53,15 +53,18 @@ where
             return Err(InvalidToken(Flaw::NotBearer));
         }
         let mut tokens = Self::new(AccessToken::new(response.access_token().secret())?);
-        if let Some(token) = response.refresh_token() {
+        // As in the answer to a refresh: what says nothing is as good as absent.
+        let refresh = response.refresh_token().filter(|token| !token.secret().trim().is_empty());
+        if let Some(token) = refresh {
             tokens = tokens.refresh_token(RefreshToken::new(token.secret())?);
         }
         if let Some(lifetime) = response.expires_in() {
             tokens = tokens.expires_in(lifetime);
         }
-        if let Some(scopes) = response.scopes().filter(|scopes| !scopes.is_empty()) {
-            let scopes = scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>();
-            tokens = tokens.scope(scopes.join(" "));
+        let scopes = response.scopes().into_iter().flatten().map(|scope| scope.as_str());
+        let scope = scopes.filter(|scope| !scope.is_empty()).collect::<Vec<_>>().join(" ");
+        if !scope.is_empty() {
+            tokens = tokens.scope(scope);
         }
         Ok(tokens)
     }
@@ -97,8 +100,14 @@ mod tests {
 
     #[test]
     fn what_an_answer_leaves_out_is_unknown() {
-        let set = tokens(r#"{"access_token":"a","token_type":"bearer"}"#).unwrap();
-        assert_eq!(set, TokenSet::new(AccessToken::new("a").unwrap()));
+        for answer in [
+            r#"{"access_token":"a","token_type":"bearer"}"#,
+            r#"{"access_token":"a","token_type":"bearer","refresh_token":"","scope":""}"#,
+            r#"{"access_token":"a","token_type":"bearer","refresh_token":null,"scope":null}"#,
+        ] {
+            let set = tokens(answer).unwrap();
+            assert_eq!(set, TokenSet::new(AccessToken::new("a").unwrap()), "{answer}");
+        }
     }
 
     #[test]
