@@ -75,9 +75,12 @@ use crate::unique;
 /// may have lost the newest writes and a lease with them: two processes may then spend one refresh token,
 /// as if one had been killed.
 ///
-/// Let Redis evict nothing that has no TTL (`maxmemory-policy noeviction`, or `volatile-…`). A user of Redis
-/// with few rights needs `GET`, `SET`, `DEL`, `INCR`, `PTTL`, `PEXPIRE`, `EVALSHA`, `SCRIPT LOAD` and, to be
-/// woken, `PUBLISH` and `SUBSCRIBE` for the channel.
+/// Let Redis evict nothing (`maxmemory-policy noeviction`). With `volatile-…` it may evict what has a TTL: the
+/// lease, so that two processes spend one refresh token, and a tombstone, so that a session that was logged
+/// out comes back from another process's memory.
+///
+/// A user of Redis with few rights needs `GET`, `SET`, `DEL`, `INCR`, `PTTL`, `PEXPIRE`, `EVALSHA`,
+/// `SCRIPT LOAD` and, to be woken, `PUBLISH` and `SUBSCRIBE` for the channel.
 ///
 /// # Connections
 ///
