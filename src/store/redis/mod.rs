@@ -114,8 +114,9 @@ const SHORTEST_LEASE: Duration = Duration::from_millis(100);
 /// How often a swap that expects whatever is there is tried again because somebody came in between.
 const ROUNDS: usize = 32;
 
-/// The shortest pause between two questions for a lease that somebody else holds.
+/// The shortest and the longest pause between two questions for a lease that somebody else holds.
 const SHORTEST_POLL: Duration = Duration::from_millis(10);
+const LONGEST_POLL: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl RedisStore {
     /// A store at `url`, as in `redis://user:password@host:port/db`, for the session of this name. It
@@ -207,12 +208,12 @@ impl RedisStore {
     }
 
     /// After how long a waiter asks again if no message wakes it, on average; it varies by half of it. At
-    /// least 10 ms.
+    /// least 10 ms, and a day at most.
     ///
     /// Default: 500 ms.
     #[must_use]
     pub fn poll_interval(mut self, interval: Duration) -> Self {
-        self.settings.poll = interval.max(SHORTEST_POLL);
+        self.settings.poll = interval.clamp(SHORTEST_POLL, LONGEST_POLL);
         self
     }
 

@@ -33,6 +33,17 @@ async fn a_waiter_is_woken_when_the_lease_is_given_back() {
     listeners(&redis, 0).await;
 }
 
+#[tokio::test]
+async fn a_waiter_that_is_to_be_woken_alone_waits() {
+    let redis = Redis::start().await;
+    let held = redis.store("alice").lease_duration(HOUR).lease().await.unwrap();
+    let store = redis.store("alice").poll_interval(Duration::MAX);
+    let waiter = tokio::spawn(async move { store.lease().await });
+    listeners(&redis, 1).await;
+    drop(held);
+    drop(soon(waiter).await.unwrap().unwrap());
+}
+
 /// Whatever the moment is: before it asks, before it listens, after that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lease_given_back_at_any_moment_wakes_the_waiter() {
