@@ -169,6 +169,12 @@ async fn a_refusal_an_expiry_and_any_other_error_end_the_polling() {
     assert!(error.is_denied() && !error.is_expired() && error.source().is_none());
     assert_eq!(watched.polls(), [5]);
 
+    let watched = Watched::new();
+    let declined = r#"{"error":"authorization_declined"}"#; // Entra ID's word for it
+    watched.server.fail_next(1, Fault::Json(StatusCode::BAD_REQUEST, declined.into()));
+    let mut login = watched.device().start().await.unwrap();
+    assert!(login.tokens().await.unwrap_err().is_denied());
+
     for (code, status) in
         [("expired_token", 400), ("invalid_grant", 400), ("invalid_client", 401), ("canary", 400)]
     {

@@ -6,7 +6,9 @@ use super::{
     error::{DeviceError, Kind},
     pace::{Pace, Polled},
 };
-use crate::{Clock, RefreshError, TokenSet, error};
+use crate::{
+    Clock, RefreshError, TokenSet, error, source::token_endpoint::outcome::AUTHORIZATION_DECLINED,
+};
 
 pub(super) type Poll = Pin<Box<dyn Future<Output = Result<TokenSet, RefreshError>> + Send>>;
 
@@ -81,7 +83,7 @@ fn polled(error: RefreshError) -> Result<Polled, Kind> {
     match error.oauth_code() {
         Some("authorization_pending") => Ok(Polled::Pending),
         Some("slow_down") => Ok(Polled::SlowDown),
-        Some("access_denied") => Err(Kind::Denied),
+        Some("access_denied" | AUTHORIZATION_DECLINED) => Err(Kind::Denied),
         Some("expired_token") => Err(Kind::Expired),
         _ => match error.kind() {
             error::Kind::Transient | error::Kind::Ambiguous | error::Kind::Unanswered => {

@@ -14,10 +14,11 @@ pub(in crate::source) const INVALID_GRANT: &str = "invalid_grant";
 
 /// Codes that a token or revocation endpoint may answer with: RFC 6749 §5.2 and §4.1.2.1, RFC 6750 §3.1,
 /// RFC 7009 §2.2.1, RFC 8628 §3.5, RFC 8707 §2, RFC 9396 §5, RFC 9449 §5 and §8, OpenID Connect Core
-/// §3.1.2.6.
-const REGISTERED: [&str; 24] = [
+/// §3.1.2.6; and one of Entra ID's own.
+const KNOWN: [&str; 25] = [
     "access_denied",
     "account_selection_required",
+    AUTHORIZATION_DECLINED,
     "authorization_pending",
     "consent_required",
     "expired_token",
@@ -41,6 +42,9 @@ const REGISTERED: [&str; 24] = [
     UNSUPPORTED_TOKEN_TYPE,
     "use_dpop_nonce",
 ];
+
+/// Entra ID's word for `access_denied`, where a user refuses a device.
+pub(in crate::source) const AUTHORIZATION_DECLINED: &str = "authorization_declined";
 
 /// RFC 7009 §2.2.1: the server revokes no tokens of this kind.
 pub(super) const UNSUPPORTED_TOKEN_TYPE: &str = "unsupported_token_type";
@@ -137,8 +141,8 @@ pub(in crate::source) fn failure(
         Some(cut) if code.is_none() => error.with_source(cut),
         Some(_) | None => error,
     };
-    let registered = REGISTERED.into_iter().find(|registered| Some(*registered) == code);
-    match registered.map(Cow::Borrowed).or_else(|| listed.cloned()) {
+    let known = KNOWN.into_iter().find(|known| Some(*known) == code);
+    match known.map(Cow::Borrowed).or_else(|| listed.cloned()) {
         Some(code) => error.with_code(code),
         None => error,
     }
