@@ -58,7 +58,7 @@
 //! | the store is down | – | nothing is sent; held tokens serve; [`OutagePolicy`](crate::OutagePolicy) can say otherwise | the same |
 //! | new tokens cannot be saved | – | they are used from memory and saved later, and this process never sends again what they replaced; another one finds the mark | the same |
 //! | the record is lost | – | it is written again from memory: lost is not logged out | the same: a Redis that comes back empty logs nobody out |
-//! | the record is damaged, or not ours | – | a typed error; a login moves it aside | a typed error; only a login writes over it |
+//! | the record is damaged, or not ours | – | a typed error; a login moves it aside | a typed error; only a login writes over it, and never over what is no record at all |
 //!
 //! **Busy** means that somebody is refreshing just now: wait, never spend. **Unavailable** means that
 //! nobody can tell: by default nothing is spent either. [`OutagePolicy::GoOn`](crate::OutagePolicy::GoOn)

@@ -19,7 +19,7 @@ use self::{
 };
 use super::{
     Entry, Expected, Lease, Record, StoreError, Stored, Swap, TokenStore, Version,
-    document::Document,
+    document::{Document, Unreadable},
 };
 use crate::unique;
 
@@ -74,6 +74,9 @@ use crate::unique;
 /// did not end the session: whoever has the tokens writes them again. One that fails over to a replica
 /// may have lost the newest writes and a lease with them: two processes may then spend one refresh token,
 /// as if one had been killed.
+///
+/// What is there and is no record is [`corrupt`](StoreError::is_corrupt). A login writes over a damaged
+/// record, and never over a later version's or what another program put there.
 ///
 /// Let Redis evict nothing (`maxmemory-policy noeviction`). With `volatile-…` it may evict what has a TTL: the
 /// lease, so that two processes spend one refresh token, and a tombstone, so that a session that was logged
@@ -252,7 +255,10 @@ impl RedisStore {
         let answer = self.ask(&scripts::read(&self.names)).await?;
         let mut there = scripts::text(answer)?;
         for _ in 0..ROUNDS {
-            let document = there.as_deref().map(|text| Document::read(text)).transpose()?;
+            let document = match there.as_deref().map(|text| Document::read(text)) {
+                Some(Err(Unreadable::Corrupt)) if expected == Expected::Any => None,
+                document => document.transpose()?,
+            };
             if !expected.admits(document.as_ref().map(|document| document.stored.version)) {
                 return Ok(Swap::Moved);
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_reauth::{Expected, RedisStore, Swap, TokenStore};
+use tower_reauth::{Expected, RedisStore, Swap, TokenStore, Version};
 
 use super::{done, record, server::Redis, stored};
 use crate::support::soon;
@@ -140,6 +140,22 @@ async fn what_is_no_record_is_left_as_it_is() {
     let _: i64 = redis.ask(&["RPUSH", KEYS[1], "milk"]).await;
     assert!(store.lease().await.unwrap_err().is_corrupt());
     assert_eq!(redis.ask::<String>(&["TYPE", KEYS[1]]).await, "list");
+}
+
+#[tokio::test]
+async fn a_damaged_record_is_mended_by_a_login_alone() {
+    let redis = Redis::start().await;
+    let store = redis.store("alice");
+    let damaged = r#"{"format":"tower-reauth record","format_version":1,"version":7}"#;
+    let () = redis.ask(&["SET", KEYS[0], damaged]).await;
+    assert!(store.load().await.unwrap_err().is_corrupt());
+    for expected in [Expected::Absent, Expected::Version(Version::new(7))] {
+        let saved = store.compare_and_store(expected, record("1")).await;
+        assert!(saved.unwrap_err().is_corrupt());
+        assert!(store.compare_and_bury(expected).await.unwrap_err().is_corrupt());
+    }
+    done(store.compare_and_store(Expected::Any, record("2")).await.unwrap());
+    assert_eq!(stored(&store).await.as_deref(), Some("access-2"));
 }
 
 #[tokio::test]
