@@ -17,7 +17,7 @@ use super::{
     leftover::{self, Leftover},
 };
 use crate::{
-    Expected, StoreError, Stored, Swap, Version,
+    Expected, StoreError, Stored, Swap,
     store::document::{Document, Unreadable},
 };
 
@@ -178,13 +178,25 @@ impl Disk {
         let read = |path: &Path| read(path).map_err(failed("read", path));
         for Leftover { path, follows } in leftover::all(&self.path) {
             // What cannot be read now may be the only good refresh token: it waits until it can be.
-            if is_next(&read(&self.path)?, &read(&path)?, follows) {
-                let in_place = flush(&path).and_then(|()| fs::rename(&path, &self.path));
-                in_place.map_err(failed("replace", &self.path))?;
-                let _ = self.path.parent().map(sync_folder);
-            } else {
-                // What cannot be removed now can be later.
-                let _ = fs::remove_file(path);
+            let (present, new) = (read(&self.path)?, read(&path)?);
+            let is_next = match present {
+                Present::Nothing => follows.is_none(),
+                Present::Document(document) => follows == Some(document.stored.version),
+                // Another program of this machine was updated, and can read both.
+                Present::Unreadable(Unreadable::Newer) => continue,
+                Present::Unreadable(_) => false,
+            };
+            match new {
+                Present::Document(_) if is_next => {
+                    let in_place = flush(&path).and_then(|()| fs::rename(&path, &self.path));
+                    in_place.map_err(failed("replace", &self.path))?;
+                    let _ = self.path.parent().map(sync_folder);
+                }
+                Present::Unreadable(Unreadable::Newer) if is_next => {
+                    return Err(unreadable(&path, Unreadable::Newer));
+                }
+                // It is not whole, or others have gone on. What cannot be removed now can be later.
+                _ => drop(fs::remove_file(path)),
             }
         }
         Ok(())
@@ -193,16 +205,6 @@ impl Disk {
     fn beside(&self, suffix: String) -> PathBuf {
         beside(&self.path, &OsString::from(suffix))
     }
-}
-
-/// Whether a record on its way is whole, and follows what is there.
-fn is_next(present: &Present, new: &Present, follows: Option<Version>) -> bool {
-    let present = match present {
-        Present::Document(document) => Some(document.stored.version),
-        Present::Nothing => None,
-        Present::Unreadable(_) => return false,
-    };
-    present == follows && matches!(new, Present::Document(_))
 }
 
 /// The path with this at the end of its name.
@@ -299,7 +301,7 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::{AccessToken, Entry, Record, TokenSet};
+    use crate::{AccessToken, Entry, Record, TokenSet, Version};
 
     fn stored(name: &str) -> Stored {
         let record = Record::new(TokenSet::new(AccessToken::new(name).unwrap()));
@@ -357,6 +359,27 @@ mod tests {
 
         disk.recover().unwrap();
         assert_eq!(disk.load().unwrap(), Some(new));
+    }
+
+    /// P12: it may be the answer that a program which was updated had written down.
+    #[test]
+    fn what_a_later_version_had_written_down_is_left_to_it() {
+        let (_folder, disk) = place();
+        let (old, new) = (stored("old"), stored("new"));
+        assert!(matches!(disk.swap(Expected::Any, old.clone(), || false), Ok(Swap::Done(_))));
+        let text = |stored: &Stored| {
+            let text = Document::new(stored.clone()).text();
+            String::from_utf8(text.to_vec()).unwrap().replacen(r#"version":1"#, r#"version":2"#, 1)
+        };
+        let left = leftover::name(disk.path(), Some(old.version));
+        fs::write(&left, text(&new)).unwrap();
+
+        assert!(disk.recover().unwrap_err().is_corrupt());
+        assert!(left.exists() && disk.load().unwrap() == Some(old.clone()));
+
+        fs::write(disk.path(), text(&old)).unwrap();
+        disk.recover().unwrap();
+        assert!(left.exists() && disk.load().unwrap_err().is_corrupt());
     }
 
     #[test]
