@@ -38,6 +38,25 @@ async fn an_ended_session_spends_what_it_finds_at_most_once_per_step() {
     }
 }
 
+/// P5: what a look brought and could not spend yet is no less news at the next one.
+#[tokio::test(start_paused = true)]
+async fn an_ended_session_goes_on_with_the_refresh_token_that_its_last_look_brought() {
+    let (source, store) = (Scripted::new(), FaultyStore::new());
+    let session = builder(&source, &store).build().unwrap();
+    session.logout().await.unwrap();
+    store.put(Entry::Live(Record::new(expired("theirs", "first").expires_at(UNIX_EPOCH))));
+    // The pair is repeated when it has run out, and its successor is not to be had now.
+    source.answer(Err(RefreshError::ambiguous()));
+    source.answer(Ok(expired("again", "second")));
+    source.answer(Err(RefreshError::misconfigured()));
+    session.reload().await.unwrap_err();
+    assert!(session.token().await.unwrap_err().is_logged_out());
+
+    session.reload().await.unwrap();
+    assert_eq!(session.token().await.unwrap().expose_secret(), "access-1");
+    assert_eq!(source.spent(), ["first", "first", "second", "second"]);
+}
+
 /// The same access token beside another refresh token: only that is news.
 #[tokio::test(start_paused = true)]
 async fn a_look_that_finds_the_token_that_is_held_takes_its_refresh_token_alone() {

@@ -102,6 +102,8 @@ impl Flight {
                     Landing::Hold(kept, Outcome::Fresh(life))
                 }
             }
+            // An earlier look brought it, and could not spend it.
+            Found::Known { .. } if is_over => self.refresh().await,
             Found::Tombstone if !is_over && shared.source.spends_refresh_token() => {
                 over(Kind::LoggedOut)
             }
