@@ -186,7 +186,11 @@ async fn bury(shared: &Shared, burial: Burial) -> Result<Option<TokenSet>, Store
     for _ in 0..ROUNDS {
         let (expected, tokens) = match bounded(limit, shared.store.load()).await? {
             None => (Expected::Absent, None),
-            Some(Stored { entry: Entry::Tombstone, .. }) => return Ok(None),
+            Some(Stored { entry: Entry::Tombstone, .. }) if burial == Burial::Discarded => {
+                return Ok(None);
+            }
+            // Another one in its place: whatever is on its way and follows this one comes too late.
+            Some(Stored { entry: Entry::Tombstone, version }) => (Expected::Version(version), None),
             Some(Stored { entry: Entry::Live(record), version }) => {
                 let meant = shared.owns(&record)
                     && shared.gate.ask(&shared.clock.now(), |state| {

@@ -206,3 +206,26 @@ async fn a_refresh_whose_session_is_logged_out_while_it_marks_sends_nothing() {
     assert_eq!(source.calls(), 0);
     assert!(store.is_buried());
 }
+
+/// P6: also where the logout finds a tombstone, which the login before it could not replace.
+#[tokio::test(start_paused = true)]
+async fn a_mark_that_comes_after_the_logout_comes_too_late() {
+    let (source, store) = (Scripted::new(), after_a_login().await);
+    let session = process(&source, &store);
+    session.logout().await.unwrap();
+    store.fail(Op::Save, 1);
+    session.login(pair("login", "of-login")).await.unwrap_err();
+    settle().await;
+    store.delay(Op::Mark, Duration::from_secs(2));
+    let login = session.token().await.unwrap();
+    let (refused, logout) = join(session.refresh_after(&login), async {
+        settle().await;
+        session.logout().await
+    })
+    .await;
+    assert!(refused.unwrap_err().is_logged_out());
+    logout.unwrap();
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!((store.calls(Op::Mark), source.calls()), (1, 0));
+    assert!(store.is_buried());
+}
