@@ -50,6 +50,8 @@ use super::{Entry, Expected, Lease, Record, StoreError, Stored, Swap, TokenStore
 /// - The length of a record can be seen, and so can the key's id, when it is written, and the mark of a
 ///   refresh that is under way.
 /// - It keeps nothing from who can read this process's memory, or the key where it is kept.
+/// - A record takes an access token's place in the inner store. One that keeps no access tokens, as
+///   `KeyringStore` does, opens in the process alone that wrote it: `Keyring::sealed_file` is for both.
 ///
 /// # Cost
 ///
